@@ -1,0 +1,105 @@
+"""The nodes and VMs that the endpoint shows."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from .daemon import Daemon
+from .errors import ApiError
+from .guests.base import Guest, GuestError
+
+
+@dataclass
+class VM:
+    """A virtual machine: its configuration and where it runs."""
+
+    vmid: int
+    name: str
+    node: str
+    kind: str
+    guest: Guest | None
+    running: bool = True
+    agent_enabled: bool = True
+    template: bool = False
+    tags: list[str] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """What a client of the lab is told of it."""
+        status = "running" if self.running else "stopped"
+        return {"vmid": self.vmid, "name": self.name, "node": self.node, "kind": self.kind, "status": status}
+
+    def live_guest(self) -> Guest:
+        """The guest, which a VM that never runs lacks."""
+        if self.guest is None:
+            raise GuestError(f"VM {self.vmid} of kind {self.kind} has nothing in it")
+        return self.guest
+
+
+class Cluster:
+    """All nodes, the workers of each, and all VMs. The first node is the one that clients talk to."""
+
+    def __init__(self, nodes: list[str], vms: list[VM]) -> None:
+        self.nodes = nodes
+        self.daemons = {node: Daemon(node) for node in nodes}
+        self._vms = {vm.vmid: vm for vm in vms}
+        self._lock = threading.Lock()
+
+    @property
+    def local_node(self) -> str:
+        return self.nodes[0]
+
+    def vms(self) -> list[VM]:
+        return list(self._vms.values())
+
+    def vm(self, vmid: int) -> VM:
+        """The VM of that number, wherever it is; for the control side."""
+        if vmid not in self._vms:
+            raise GuestError(f"the lab has no VM {vmid}")
+        return self._vms[vmid]
+
+    def resolve_node(self, node: str) -> str:
+        """The node that a call names; ``localhost`` is the one asked."""
+        if node == "localhost":
+            return self.local_node
+        if node not in self.daemons:
+            reason = f"failed to get address info for: {node}: Name or service not known"
+            raise ApiError(500, f"hostname lookup '{node}' failed - {reason}\n")
+        return node
+
+    def load_config(self, node: str, vmid: int) -> VM:
+        """The VM if its configuration file is on that node."""
+        vm = self._vms.get(vmid)
+        if vm is None or vm.node != node:
+            raise ApiError(500, f"Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist\n")
+        return vm
+
+    def move(self, vmid: int, node: str) -> None:
+        """Migrate a VM; what runs in it does not notice."""
+        if node not in self.daemons:
+            raise GuestError(f"the lab has no node {node}")
+        with self._lock:
+            self.vm(vmid).node = node
+
+    def start_vm(self, vmid: int) -> None:
+        vm = self.vm(vmid)
+        with self._lock:
+            if not vm.running:
+                if vm.guest is not None:
+                    vm.guest.start()
+                vm.running = True
+
+    def stop_vm(self, vmid: int) -> None:
+        vm = self.vm(vmid)
+        with self._lock:
+            if vm.running:
+                vm.running = False
+                if vm.guest is not None:
+                    vm.guest.stop()
+
+    def close(self) -> None:
+        for vm in self.vms():
+            self.stop_vm(vm.vmid)
+        for daemon in self.daemons.values():
+            daemon.stop()
