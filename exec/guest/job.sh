@@ -1,0 +1,283 @@
+# Runs a command as job N, once however often this script is started with the same S and N.
+#
+# usage: S N RETRY FLAGS DONE LIMIT [ITEM VALUE]...
+#   RETRY  - at the first try, else seconds since that: a guest that was up for less has lost the
+#          claim with its memory file system, and the command must not run again
+#   FLAGS  p: tell what tools there are; d: env(1) knows --default-signal; i: stdin of the agent's
+#          child is the command's; f: feed stdin from pieces; n: no directory, no claim
+#   DONE   numbers of ended jobs whose files can go, e.g. "3 4", or -
+#   LIMIT  bytes of each output stream to hand back at once
+#   ITEM   c: command text; X: its text is in N.x; x: executable; w: directory; e: NAME=VALUE;
+#          p, b: stdin bytes. Values of c, x, w, e, p are printf %b escaped.
+S=$1 N=$2 F=$1/$2 retry=$3 flags=$4 acked=$5 limit=$6
+shift 6
+
+claim() {
+    if [ ! -d "$S" ]; then
+        if [ "$retry" != - ]; then
+            uptime=
+            IFS=' .' read -r uptime ignored </proc/uptime
+            [ -n "$uptime" ] && [ "$uptime" -gt "$retry" ] || {
+                trailer restarted
+                exit 0
+            }
+        fi
+        mkdir "$S" || [ -d "$S" ] || {
+            trailer nodir
+            exit 0
+        }
+    fi
+    set -C
+    # Not ':', a special builtin: its failed redirection would end the shell.
+    if ! true >"$F.c"; then
+        set +C
+        if [ -e "$F.c" ]; then
+            job_state "$F"
+            trailer "$state"
+        else
+            trailer nodir
+        fi
+        exit 0
+    fi
+    set +C
+    echo $$ >"$F.c" || refuse full
+}
+
+# A shell starts '&' jobs with SIGINT and SIGQUIT ignored, for good. bash can undo that; for others
+# env(1) does, where it knows how.
+find_tools() {
+    setsid=
+    command -v setsid >&2 && setsid=setsid
+    env=
+    if [ -z "$BASH_VERSION" ]; then
+        case $flags in
+        *p*) env --default-signal=INT,QUIT true && flags=${flags}d ;;
+        esac
+        case $flags in
+        *d*) env='env --default-signal=INT,QUIT' ;;
+        esac
+    fi
+}
+
+read_items() {
+    command= executable=/bin/sh directory= items=
+    while [ $# -gt 1 ]; do
+        case $1 in
+        c)
+            unescape value "$2"
+            command=$command$value
+            ;;
+        X) command=". '$F.x'" ;;
+        x) unescape executable "$2" ;;
+        w) unescape directory "$2" ;;
+        p | b) items=yes ;;
+        esac
+        shift 2
+    done
+}
+
+own_uid() {
+    uid=
+    while read -r key uid rest; do
+        [ "$key" = Uid: ] && return
+    done </proc/self/status
+    uid=$(id -u)
+}
+
+# What a login would have set. An agent started by init has no HOME, or "/".
+login_environment() {
+    own_uid
+    home= user= shell=
+    while IFS=: read -r name password id group gecos dir login; do
+        if [ "$id" = "$uid" ]; then
+            home=$dir user=$name shell=$login
+            break
+        fi
+    done </etc/passwd
+    case $HOME in
+    '' | /) HOME=${home:-/root} ;;
+    esac
+    [ -d "$HOME" ] || HOME=/
+    USER=${user:-root} LOGNAME=${user:-root} SHELL=${shell:-/bin/sh}
+    PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+    export HOME USER LOGNAME SHELL PATH
+}
+
+set_environment() {
+    while [ $# -gt 1 ]; do
+        if [ "$1" = e ]; then
+            unescape value "$2"
+            export "$value"
+        fi
+        shift 2
+    done
+}
+
+feed() {
+    exec 3<&- 4>&- 5>&- >"$F.f" 6<>"$F.q"
+    used=0
+    while :; do
+        if [ -f "$F.i.$used" ]; then
+            cat "$F.i.$used" || exit
+            rm -f "$F.i.$used"
+            used=$((used + 1))
+            echo $used >"$F.n"
+        elif read -r total <"$F.i.end" && [ "$used" -ge "$total" ]; then
+            exit
+        else
+            read -r ignored <&6 || exit
+        fi
+    done
+}
+
+prepare_stdin() {
+    feeder=
+    case $flags in
+    *f*)
+        mkfifo "$F.f" "$F.q" || refuse nofifo
+        input=$F.f
+        feed &
+        feeder=$!
+        ;;
+    *)
+        input=/dev/null
+        if [ -n "$items" ]; then
+            write_items "$@" >"$F.in" || refuse full
+            input=$F.in
+        fi
+        ;;
+    esac
+}
+
+# The tools' places by the agent's PATH, once the command has another.
+keep_tools() {
+    [ "$PATH" = "$agent_path" ] && return
+    command_path=$PATH PATH=$agent_path
+    [ -n "$setsid" ] && setsid=$(command -v setsid)
+    [ -n "$env" ] && env="$(command -v env) --default-signal=INT,QUIT"
+    PATH=$command_path
+}
+
+# Becomes the command. Runs in a subshell, whose stdin is /dev/null.
+run() {
+    trap - INT QUIT CHLD
+    case $flags in
+    *i*) exec <&3 ;;
+    *) exec <"$input" ;;
+    esac
+    case $flags in
+    *n*) exec 2>&4 ;;
+    *) exec >"$F.o" 2>"$F.e" ;;
+    esac
+    exec 3<&- 4>&- 5>&-
+    umask 022
+    if [ -n "$agent_lc_all" ]; then
+        LC_ALL=$agent_lc_all
+    else
+        unset LC_ALL
+    fi
+    set_environment "$@"
+    keep_tools
+    exec $setsid $env "$executable" -c "$command"
+}
+
+# Waits for the command and tells death by signal from an exit status above 128, which $? cannot:
+# `jobs` shows the state. bash forgets a job with `wait`, so there a trap looks first.
+await() {
+    [ -n "$BASH_VERSION" ] && trap 'jobs -l >>"$F.j"' CHLD
+    while :; do
+        wait "$pid"
+        code=$?
+        if [ -n "$BASH_VERSION" ]; then
+            wait "$pid"
+            code=$?
+        else
+            jobs -l >>"$F.j"
+        fi
+        state=
+        while read -r line; do
+            case $line in
+            *" $pid "*) state=$line ;;
+            esac
+        done <"$F.j"
+        signal=0
+        case $state in
+        *Running* | *Stopped*) continue ;;
+        *Done* | *Exit*) ;;
+        ?*) signal=$((code - 128)) ;;
+        esac
+        return
+    done
+}
+
+# Hands back up to $limit bytes of file $1 on descriptor $2; sets $bytes to its size, or - when
+# that was all of it.
+hand_back() {
+    bytes=-
+    [ -s "$1" ] || return
+    case $(dd if="$1" bs=$((limit + 1)) count=1 2>&1 >&"$2") in
+    1+*) bytes=$(wc -c <"$1") ;;
+    esac
+}
+
+tell_tools() {
+    tools=
+    for tool in base64 openssl python3 perl gzip sha256sum sha256 cksum setsid mkfifo script \
+        fallocate stat su runuser sudo; do
+        command -v $tool >&2 && tools=$tools,$tool
+    done
+    boot=-
+    read -r boot </proc/sys/kernel/random/boot_id
+    facts=" flags=$flags boot=$boot uid=$uid tools=$tools"
+}
+
+# Before anything runs: undo the claim and say why.
+refuse() {
+    rm -f "$F".*
+    trailer "$1"
+    exit 0
+}
+
+exec 3<&0 5>&1 </dev/null
+agent_path=$PATH agent_lc_all=$LC_ALL LC_ALL=C
+case $flags in
+*n*) ;;
+*) claim ;;
+esac
+find_tools
+read_items "$@"
+command -v "$executable" >&2 || refuse noexec
+login_environment
+cd "${directory:-$HOME}" || refuse nocwd
+prepare_stdin "$@"
+run "$@" &
+pid=$!
+exec 3<&-
+echo $pid >"$F.p"
+await
+[ -n "$feeder" ] && kill "$feeder"
+
+out_bytes=- err_bytes=- full=
+case $flags in
+*n*) ;;
+*)
+    hand_back "$F.o" 5
+    out_bytes=$bytes
+    hand_back "$F.e" 4
+    err_bytes=$bytes
+    echo "$code $signal" $out_bytes $err_bytes >"$F.s" || full=' full=1'
+    ;;
+esac
+facts=
+case $flags in
+*p*) tell_tools ;;
+esac
+trailer "end $code $signal" $out_bytes "$err_bytes$full$facts"
+if [ "$acked" != - ]; then
+    done_files=
+    for number in $acked; do
+        done_files="$done_files $number.*"
+    done
+    cd "$S" && rm -f $done_files 4>&- 5>&- >&2 &
+fi
+exit 0

@@ -1,0 +1,45 @@
+# Takes piece K of a job's streamed stdin, or of the text of a long command.
+#
+# usage: S N WHAT K TOTAL [p TEXT | b TEXT]...
+#   WHAT   i: stdin; x: command text, put together when the last piece is there
+#   TOTAL  how many pieces there are, or - while that is open; a call may bring no bytes
+# Any order, any repetition. Trailer: a job_state, "full", "gone" or "none"; then used=N.
+S=$1 N=$2 F=$1/$2 what=$3 index=$4 total=$5
+shift 5
+
+take() {
+    write_items "$@" >"$F.$what.$index.$$" && mv -f "$F.$what.$index.$$" "$F.$what.$index" && return
+    rm -f "$F.$what.$index.$$"
+    trailer full
+    exit 0
+}
+
+join_text() {
+    k=0 parts=
+    while [ $k -lt "$total" ]; do
+        parts="$parts $N.x.$k"
+        k=$((k + 1))
+    done
+    (cd "$S" && cat $parts >"$N.x.all") && mv -f "$F.x.all" "$F.x" && return
+    trailer full
+    exit 0
+}
+
+[ -d "$S" ] || mkdir "$S" || {
+    trailer gone
+    exit 0
+}
+used=0
+read -r used <"$F.n"
+[ $# -gt 0 ] && [ "$index" -ge "$used" ] && [ ! -f "$F.$what.$index" ] && take "$@"
+if [ "$total" != - ]; then
+    case $what in
+    i) echo "$total" >"$F.i.end" ;;
+    x) join_text ;;
+    esac
+fi
+# Opened for both, so that it never waits for the feeder.
+[ -p "$F.q" ] && echo 1<>"$F.q"
+read -r used <"$F.n"
+job_state "$F"
+trailer "$state used=$used"
