@@ -1,12 +1,12 @@
-# Removes a session's directory, and what sessions that died left behind more than a day ago.
+# Removes a session's two directories, and what sessions that died left behind more than a day ago.
 #
 # usage: S
 # Trailer: "ok", or "left" when something could not be removed.
 S=$1
 
-rm -rf "$S"
+rm -rf "$S" "$S.files"
 find "${S%/*}" -maxdepth 1 -type d -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 -exec rm -rf {} +
-if [ -e "$S" ]; then
+if [ -e "$S" ] || [ -e "$S.files" ]; then
     trailer left
 else
     trailer ok

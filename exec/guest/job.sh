@@ -13,20 +13,18 @@ S=$1 N=$2 F=$1/$2 retry=$3 flags=$4 acked=$5 limit=$6
 shift 6
 
 claim() {
-    if [ ! -d "$S" ]; then
-        if [ "$retry" != - ]; then
-            uptime=
-            IFS=' .' read -r uptime ignored </proc/uptime
-            [ -n "$uptime" ] && [ "$uptime" -gt "$retry" ] || {
-                trailer restarted
-                exit 0
-            }
-        fi
-        mkdir "$S" || [ -d "$S" ] || {
-            trailer nodir
+    if [ "$retry" != - ] && [ ! -e "$F.c" ]; then
+        uptime=
+        IFS=' .' read -r uptime ignored </proc/uptime
+        [ -n "$uptime" ] && [ "$uptime" -gt "$retry" ] || {
+            trailer restarted
             exit 0
         }
     fi
+    [ -d "$S" ] || mkdir "$S" || [ -d "$S" ] || {
+        trailer nodir
+        exit 0
+    }
     set -C
     # Not ':', a special builtin: its failed redirection would end the shell.
     if ! true >"$F.c"; then
@@ -272,7 +270,7 @@ facts=
 case $flags in
 *p*) tell_tools ;;
 esac
-trailer "end $code $signal" $out_bytes "$err_bytes$full$facts"
+trailer "end $code $signal" $out_bytes "$err_bytes inline=1$full$facts"
 if [ "$acked" != - ]; then
     done_files=
     for number in $acked; do

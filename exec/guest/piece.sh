@@ -25,7 +25,9 @@ join_text() {
     exit 0
 }
 
-[ -d "$S" ] || mkdir "$S" || {
+# Only a command's text comes before its launcher. A piece of stdin must not make the directory:
+# after a reboot the launcher, sent again, would not see that it has lost its claim.
+[ -d "$S" ] || { [ "$what" = x ] && mkdir "$S"; } || [ -d "$S" ] || {
     trailer gone
     exit 0
 }

@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Any
 
-from .pace import reader_seconds
+from .pace import gap_seconds, reader_seconds
 
 PING_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0
@@ -47,6 +47,7 @@ def run(
     with _connect(socket_path, timeout_s) as sock:
         deadline = time.monotonic() + timeout_s
         answer = _exchange(sock, payload, sync_id, command, deadline)
+    time.sleep(gap_seconds())
     if "error" in answer:
         raise AgentCommandError(answer["error"].get("desc", ""))
     return answer.get("return")

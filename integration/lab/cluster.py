@@ -24,6 +24,27 @@ class VM:
     agent_enabled: bool = True
     template: bool = False
     tags: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def start(self) -> None:
+        """Bring the VM up; a guest that fails to start leaves nothing behind."""
+        with self.lock:
+            if self.running:
+                return
+            if self.guest is not None:
+                try:
+                    self.guest.start()
+                except BaseException:
+                    self.guest.stop()
+                    raise
+            self.running = True
+
+    def stop(self) -> None:
+        """Switch the VM off."""
+        with self.lock:
+            if self.running and self.guest is not None:
+                self.guest.stop()
+            self.running = False
 
     def summary(self) -> dict[str, Any]:
         """What a client of the lab is told of it."""
@@ -44,7 +65,6 @@ class Cluster:
         self.nodes = nodes
         self.daemons = {node: Daemon(node) for node in nodes}
         self._vms = {vm.vmid: vm for vm in vms}
-        self._lock = threading.Lock()
 
     @property
     def local_node(self) -> str:
@@ -79,27 +99,10 @@ class Cluster:
         """Migrate a VM; what runs in it does not notice."""
         if node not in self.daemons:
             raise GuestError(f"the lab has no node {node}")
-        with self._lock:
-            self.vm(vmid).node = node
-
-    def start_vm(self, vmid: int) -> None:
-        vm = self.vm(vmid)
-        with self._lock:
-            if not vm.running:
-                if vm.guest is not None:
-                    vm.guest.start()
-                vm.running = True
-
-    def stop_vm(self, vmid: int) -> None:
-        vm = self.vm(vmid)
-        with self._lock:
-            if vm.running:
-                vm.running = False
-                if vm.guest is not None:
-                    vm.guest.stop()
+        self.vm(vmid).node = node
 
     def close(self) -> None:
         for vm in self.vms():
-            self.stop_vm(vm.vmid)
+            vm.stop()
         for daemon in self.daemons.values():
             daemon.stop()

@@ -41,6 +41,7 @@ class Daemon:
     """One node's workers. A call waits in a queue while all of them are busy."""
 
     def __init__(self, node: str) -> None:
+        self.hop_timeout_s = HOP_TIMEOUT_S
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         for index in range(WORKERS):
             threading.Thread(target=self._serve, name=f"pvedaemon {node} {index}", daemon=True).start()
@@ -53,7 +54,7 @@ class Daemon:
         """Have a worker do ``work``; return or raise what it does."""
         job = _Job(work)
         self._jobs.put(job)
-        return job.wait(HOP_TIMEOUT_S)
+        return job.wait(self.hop_timeout_s)
 
     def stop(self) -> None:
         """Let the workers end once they are idle."""

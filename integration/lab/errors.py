@@ -45,7 +45,7 @@ class Disconnect(Exception):
 
 def parameter_error(errors: dict[str, str]) -> ApiError:
     """The answer to parameters that do not fit the method's schema."""
-    return ApiError(400, "Parameter verification failed.\n", {k: v + "\n" for k, v in errors.items()})
+    return ApiError(400, "Parameter verification failed.\n", errors)
 
 
 def permission_error(path: str, privileges: list[str]) -> ApiError:

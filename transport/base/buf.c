@@ -38,6 +38,8 @@ int pq_buf_reserve(pq_buf *buf, size_t more, pq_error *err)
     if (needed <= buf->capacity)
         return 0;
     size_t capacity = buf->capacity < 256 ? 256 : buf->capacity + buf->capacity / 2;
+    if (capacity > maximum)
+        capacity = maximum + 1;
     if (capacity < needed)
         capacity = needed;
     char *data = realloc(buf->data, capacity);

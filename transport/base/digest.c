@@ -56,30 +56,46 @@ void pq_sha256_hex(pq_sha256 *digest, char out[PQ_SHA256_HEX_SIZE])
     write_hex(out, value, PQ_SHA256_BYTES);
 }
 
-static uint32_t cksum_byte(uint32_t state, unsigned byte)
+/* cksum_table[n][b]: what byte b does to the state when n more bytes follow it, so that four bytes
+ * take one step. */
+static uint32_t cksum_table[4][256];
+
+static void cksum_prepare(void)
 {
-    static uint32_t table[256];
-    if (table[1] == 0) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t value = i << 24;
+    if (cksum_table[0][1] != 0)
+        return;
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t value = byte << 24;
+        for (int step = 0; step < 4; step++) {
             for (int bit = 0; bit < 8; bit++)
                 value = value & 0x80000000u ? value << 1 ^ 0x04C11DB7u : value << 1;
-            table[i] = value;
+            cksum_table[step][byte] = value;
         }
     }
-    return state << 8 ^ table[(state >> 24 ^ byte) & 0xFF];
+}
+
+static uint32_t cksum_byte(uint32_t state, unsigned byte)
+{
+    return state << 8 ^ cksum_table[0][(state >> 24 ^ byte) & 0xFF];
 }
 
 uint32_t pq_cksum_add(uint32_t state, const void *bytes, size_t length)
 {
     const unsigned char *in = bytes;
-    for (size_t i = 0; i < length; i++)
-        state = cksum_byte(state, in[i]);
+    cksum_prepare();
+    for (; length >= 4; in += 4, length -= 4) {
+        state ^= (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+        state = cksum_table[3][state >> 24] ^ cksum_table[2][state >> 16 & 0xFF] ^
+                cksum_table[1][state >> 8 & 0xFF] ^ cksum_table[0][state & 0xFF];
+    }
+    for (; length > 0; in++, length--)
+        state = cksum_byte(state, *in);
     return state;
 }
 
 uint32_t pq_cksum_end(uint32_t state, uint64_t length)
 {
+    cksum_prepare();
     for (; length > 0; length >>= 8)
         state = cksum_byte(state, (unsigned)(length & 0xFF));
     return ~state;
@@ -94,12 +110,19 @@ int pq_random_hex(char *out, size_t count, pq_error *err)
     return 0;
 }
 
+/* Without a callback of its own, libcrypto asks the terminal for an encrypted PEM's pass phrase. */
+static int no_passphrase(char *out, int size, int writing, void *context)
+{
+    (void)out, (void)size, (void)writing, (void)context;
+    return -1;
+}
+
 int pq_certificate_fingerprint(const char *pem, char out[96], pq_error *err)
 {
     unsigned char value[EVP_MAX_MD_SIZE];
     unsigned length = 0;
     BIO *bio = BIO_new_mem_buf(pem, -1);
-    X509 *certificate = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    X509 *certificate = bio != NULL ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
     int ok = certificate != NULL && X509_digest(certificate, EVP_sha256(), value, &length) == 1;
     X509_free(certificate);
     BIO_free(bio);

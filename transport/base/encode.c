@@ -1,7 +1,5 @@
 #include "transport/base/encode.h"
 
-#include <stdbool.h>
-
 static const char base64_alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -37,58 +35,86 @@ int pq_base64_encode(pq_buf *out, const void *bytes, size_t length, pq_error *er
     return 0;
 }
 
-/* 0-63, 64 for '=', 65 for a line break, -1 for anything else. */
-static int base64_value(unsigned char c)
+/* clang-format off */
+/* 64 + the digit's value; 0 for what is no digit. */
+static const unsigned char base64_digits[256] = {
+    ['A'] = 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76,
+            77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89,
+    ['a'] = 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 101, 102,
+            103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115,
+    ['0'] = 116, 117, 118, 119, 120, 121, 122, 123, 124, 125,
+    ['+'] = 126, ['/'] = 127,
+};
+
+/* RFC 3986 "unreserved": what stands for itself everywhere in a URL. */
+static const unsigned char url_plain[256] = {
+    ['A'] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    ['a'] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    ['0'] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1,
+};
+/* clang-format on */
+
+/* Bytes that `text` stands for if it is valid. */
+static size_t base64_decoded_length(const char *text, size_t length)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    switch (c) {
-    case '+':
-        return 62;
-    case '/':
-        return 63;
-    case '=':
-        return 64;
-    case '\n':
-    case '\r':
-        return 65;
-    default:
-        return -1;
+    size_t digits = 0;
+    for (size_t i = 0; i < length; i++)
+        digits += base64_digits[(unsigned char)text[i]] >> 6;
+    return digits / 4 * 3 + digits % 4 * 3 / 4;
+}
+
+/* A block's end, or a block with line breaks in it: up to four characters that are not four
+ * digits. Moves *at and *to; false if they are not base64. */
+static bool base64_odd_block(const unsigned char **at, const unsigned char *end, unsigned char **to)
+{
+    uint32_t group = 0;
+    unsigned count = 0, padding = 0;
+    for (; *at < end && count < 4; ++*at) {
+        unsigned char c = **at;
+        if (c == '\n' || c == '\r')
+            continue;
+        if (c == '=' ? count < 2 : padding > 0 || base64_digits[c] == 0)
+            return false;
+        padding += c == '=';
+        group = group << 6 | (base64_digits[c] & 63);
+        count++;
     }
+    if (count == 0)
+        return true;
+    if (count < 4)
+        return false;
+    *(*to)++ = (unsigned char)(group >> 16);
+    if (padding < 2)
+        *(*to)++ = (unsigned char)(group >> 8);
+    if (padding < 1)
+        *(*to)++ = (unsigned char)group;
+    return true;
 }
 
 int pq_base64_decode(pq_buf *out, const char *text, size_t length, pq_error *err)
 {
-    if (pq_buf_reserve(out, length / 4 * 3 + 3, err) < 0)
+    if (pq_buf_reserve(out, base64_decoded_length(text, length), err) < 0)
         return -1;
+    const unsigned char *at = (const unsigned char *)text, *end = at + length;
     unsigned char *to = (unsigned char *)out->data + out->length;
-    uint32_t group = 0;
-    unsigned digits = 0, padding = 0;
-    for (size_t i = 0; i < length; i++) {
-        int value = base64_value((unsigned char)text[i]);
-        if (value == 65)
-            continue;
-        if (value < 0 || (padding > 0 && value != 64) || (value == 64 && digits < 2))
+    while (at < end) {
+        if (end - at >= 4) {
+            unsigned a = base64_digits[at[0]], b = base64_digits[at[1]];
+            unsigned c = base64_digits[at[2]], d = base64_digits[at[3]];
+            if ((a & b & c & d) != 0) {
+                *to++ = (unsigned char)(a << 2 | (b >> 4 & 3));
+                *to++ = (unsigned char)(b << 4 | (c >> 2 & 15));
+                *to++ = (unsigned char)(c << 6 | (d & 63));
+                at += 4;
+                continue;
+            }
+        }
+        if (!base64_odd_block(&at, end, &to)) {
+            out->data[out->length] = '\0';
             return pq_fail(err, PQ_E_BAD_ANSWER, "bad base64 data");
-        group = group << 6 | (value == 64 ? 0 : (uint32_t)value);
-        if (value == 64)
-            padding++;
-        if (++digits < 4)
-            continue;
-        *to++ = (unsigned char)(group >> 16);
-        if (padding < 2)
-            *to++ = (unsigned char)(group >> 8);
-        if (padding < 1)
-            *to++ = (unsigned char)group;
-        group = 0;
-        digits = padding = 0;
+        }
     }
-    if (digits != 0)
-        return pq_fail(err, PQ_E_BAD_ANSWER, "base64 data ends early");
     *to = '\0';
     out->length = (size_t)((char *)to - out->data);
     return 0;
@@ -98,14 +124,15 @@ int pq_url_encode(pq_buf *out, const void *bytes, size_t length, pq_error *err)
 {
     static const char hex[] = "0123456789ABCDEF";
     const unsigned char *in = bytes;
-    if (pq_buf_reserve(out, 3 * length, err) < 0)
+    size_t encoded = length;
+    for (size_t i = 0; i < length; i++)
+        encoded += url_plain[in[i]] ? 0 : 2;
+    if (pq_buf_reserve(out, encoded, err) < 0)
         return -1;
     char *to = out->data + out->length;
     for (size_t i = 0; i < length; i++) {
         unsigned char c = in[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-        if (plain) {
+        if (url_plain[c]) {
             *to++ = (char)c;
         } else {
             *to++ = '%';
@@ -121,51 +148,74 @@ int pq_url_encode(pq_buf *out, const void *bytes, size_t length, pq_error *err)
 int pq_latin1_to_utf8(pq_buf *out, const void *bytes, size_t length, pq_error *err)
 {
     const unsigned char *in = bytes;
-    if (pq_buf_reserve(out, 2 * length, err) < 0)
+    size_t encoded = length;
+    for (size_t i = 0; i < length; i++)
+        encoded += in[i] >> 7;
+    if (pq_buf_reserve(out, encoded, err) < 0)
         return -1;
     char *to = out->data + out->length;
-    for (size_t i = 0; i < length; i++) {
-        if (in[i] < 0x80) {
-            *to++ = (char)in[i];
-        } else {
-            *to++ = (char)(0xC0 | in[i] >> 6);
-            *to++ = (char)(0x80 | (in[i] & 0x3F));
-        }
-    }
+    for (size_t i = 0; i < length; i++)
+        to = pq_put_latin1(to, in[i]);
     *to = '\0';
     out->length = (size_t)(to - out->data);
     return 0;
 }
 
-int pq_utf8_to_latin1(pq_buf *out, const char *text, size_t length, pq_error *err)
+/* Decodes up to `length` bytes; the end of what was written, or NULL with *problem set. */
+static char *put_bytes(char *to, const unsigned char *in, size_t length, const char **problem)
 {
-    const unsigned char *in = (const unsigned char *)text;
-    if (pq_buf_reserve(out, length, err) < 0)
-        return -1;
-    char *to = out->data + out->length;
     for (size_t i = 0; i < length; i++) {
         if (in[i] < 0x80) {
             *to++ = (char)in[i];
             continue;
         }
-        if (i + 1 >= length || (in[i + 1] & 0xC0) != 0x80)
-            return pq_fail(err, PQ_E_BAD_ANSWER, "bad UTF-8 in an answer");
-        if (in[i] == 0xC2 || in[i] == 0xC3)
+        if (i + 1 >= length || (in[i + 1] & 0xC0) != 0x80) {
+            *problem = "bad UTF-8 in an answer";
+            return NULL;
+        }
+        if (in[i] == 0xC2 || in[i] == 0xC3) {
             *to++ = (char)((in[i] & 3) << 6 | (in[i + 1] & 0x3F));
-        else if (in[i] == 0xC4 && in[i + 1] == 0x80)
+        } else if (in[i] == 0xC4 && in[i + 1] == 0x80) {
             *to++ = '\0';
-        else
-            return pq_fail(err, PQ_E_BAD_ANSWER, "a character above U+00FF where bytes belong");
+        } else {
+            *problem = "a character above U+00FF where bytes belong";
+            return NULL;
+        }
         i++;
     }
-    *to = '\0';
-    out->length = (size_t)(to - out->data);
+    return to;
+}
+
+/* Bytes that `length` bytes of UTF-8 can stand for at most. */
+static size_t characters(const unsigned char *in, size_t length)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++)
+        count += (in[i] & 0xC0) != 0x80;
+    return count;
+}
+
+int pq_utf8_to_latin1(pq_buf *out, const char *text, size_t length, pq_error *err)
+{
+    const unsigned char *in = (const unsigned char *)text;
+    const char *problem = NULL;
+    if (pq_buf_reserve(out, characters(in, length), err) < 0)
+        return -1;
+    char *end = put_bytes(out->data + out->length, in, length, &problem);
+    if (end == NULL) {
+        out->data[out->length] = '\0';
+        return pq_fail(err, PQ_E_BAD_ANSWER, "%s", problem);
+    }
+    *end = '\0';
+    out->length = (size_t)(end - out->data);
     return 0;
 }
 
-/* Length of the valid character at `in`, 0 if there is none within `left` bytes. */
-static size_t utf8_character(const unsigned char *in, size_t left)
+size_t pq_utf8_character(const char *text, size_t left)
 {
+    const unsigned char *in = (const unsigned char *)text;
+    if (left == 0)
+        return 0;
     if (in[0] < 0x80)
         return 1;
     size_t length;
@@ -198,13 +248,16 @@ static size_t utf8_character(const unsigned char *in, size_t left)
 
 size_t pq_utf8_valid_length(const char *text, size_t length)
 {
-    const unsigned char *in = (const unsigned char *)text;
-    size_t done = 0;
-    while (done < length) {
-        size_t step = utf8_character(in + done, length - done);
-        if (step == 0)
-            break;
+    size_t done = 0, step;
+    while ((step = pq_utf8_character(text + done, length - done)) > 0)
         done += step;
-    }
     return done;
+}
+
+size_t pq_utf8_boundary(const char *text, size_t length)
+{
+    size_t back = 0;
+    while (back < 3 && back < length && ((unsigned char)text[length - back] & 0xC0) == 0x80)
+        back++;
+    return ((unsigned char)text[length - back] & 0xC0) == 0xC0 ? length - back : length;
 }

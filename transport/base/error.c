@@ -18,7 +18,7 @@ static const struct {
 
 static void cut_with_ellipsis(char text[PQ_ERROR_TEXT_MAX])
 {
-    size_t length = pq_utf8_valid_length(text, PQ_ERROR_TEXT_MAX - 4);
+    size_t length = pq_utf8_boundary(text, PQ_ERROR_TEXT_MAX - 4);
     memcpy(text + length, "...", 4);
 }
 
@@ -103,22 +103,27 @@ int pq_code_exit_status(pq_code code)
     return code >= 0 && code < PQ_E_COUNT ? codes[code].exit_status : 255;
 }
 
+/* Whether the character is white space, a C0 control or, as terminals obey them too, a C1 control
+ * (U+0080..U+009F). */
+static bool is_blank_or_control(const char *character, size_t length)
+{
+    unsigned char first = (unsigned char)character[0];
+    if (length == 1)
+        return first <= 0x20 || first == 0x7F;
+    return length == 2 && first == 0xC2 && (unsigned char)character[1] < 0xA0;
+}
+
 void pq_error_clean(char *out, size_t size, const char *text, size_t length)
 {
     size_t used = 0;
     while (length > 0 && used + 1 < size) {
-        size_t valid = pq_utf8_valid_length(text, length < 4 ? length : 4);
-        size_t step = 1;
-        if (valid > 0) {
-            while (step < valid && ((unsigned char)text[step] & 0xC0) == 0x80)
-                step++;
-        }
-        unsigned char first = (unsigned char)*text;
+        size_t valid = pq_utf8_character(text, length);
+        size_t step = valid > 0 ? valid : 1;
         if (used + step + 1 > size)
             break;
         if (valid == 0) {
             out[used++] = '?';
-        } else if (first <= 0x20 || first == 0x7F) {
+        } else if (is_blank_or_control(text, step)) {
             if (used > 0 && out[used - 1] != ' ')
                 out[used++] = ' ';
         } else {

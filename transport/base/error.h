@@ -68,6 +68,7 @@ const char *pq_code_hint(pq_code code);
 /* Exit status of a program that ends with this code. */
 int pq_code_exit_status(pq_code code);
 
-/* Makes `text` from a server or guest printable in one line: control bytes become spaces, invalid
- * UTF-8 becomes '?', white space at the ends goes. `out` gets at most `size` bytes with its NUL. */
+/* Makes `text` from a server or guest printable in one line: control characters become spaces,
+ * invalid UTF-8 becomes '?', white space at the ends goes. `out` gets at most `size` bytes with its
+ * NUL. */
 void pq_error_clean(char *out, size_t size, const char *text, size_t length);

@@ -22,6 +22,10 @@ typedef struct cJSON pq_json;
 /* Nesting that is accepted; PVE's answers have 4. */
 #define PQ_JSON_DEPTH_MAX 32
 
+/* Values in one text that are accepted, since each takes 64 bytes or more of memory, whatever the
+ * text's length: the resources of a cluster with 20000 VMs. */
+#define PQ_JSON_VALUES_MAX 500000
+
 /* Parses exactly one value of `length` bytes; `text` is changed in place (see above) and may be
  * freed afterwards. NULL with BAD_ANSWER on any other input. Free with pq_json_free(). */
 pq_json *pq_json_parse(char *text, size_t length, pq_error *err);
@@ -39,7 +43,7 @@ bool pq_json_bool(const pq_json *object, const char *name, bool *ret);
 
 const pq_json *pq_json_first(const pq_json *array_or_object);
 const pq_json *pq_json_next(const pq_json *item);
-const char *pq_json_name(const pq_json *item);       /* member name, or NULL */
+const char *pq_json_name(const pq_json *item);         /* member name, or NULL */
 const char *pq_json_string_value(const pq_json *item); /* NULL unless a string */
 
 /* The value as JSON text appended to `out`. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "transport/base/buf.h"
+#include "transport/base/encode.h"
 #include "transport/base/fd.h"
 #include "transport/base/json.h"
 
@@ -53,8 +54,12 @@ void pq_log(pq_log_level level, const char *format, ...)
     char line[2 * PQ_ERROR_TEXT_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    int length = vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    if (length < 0)
+        return;
+    if ((size_t)length >= sizeof line)
+        line[pq_utf8_boundary(line, sizeof line - 2)] = '\0';
     emit(level, line);
 }
 

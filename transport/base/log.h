@@ -44,9 +44,9 @@ void pq_log_error(const pq_error *err, const char *doing);
 /* ---- trace ---- */
 
 typedef enum pq_field_kind {
-    PQ_FIELD_TEXT,  /* public text */
-    PQ_FIELD_INT,   /* public number */
-    PQ_FIELD_GUEST  /* guest data: only its length is written */
+    PQ_FIELD_TEXT, /* public text */
+    PQ_FIELD_INT,  /* public number */
+    PQ_FIELD_GUEST /* guest data: only its length is written */
 } pq_field_kind;
 
 typedef struct pq_field {
@@ -56,9 +56,10 @@ typedef struct pq_field {
     int64_t number; /* the value, or for GUEST the length in bytes */
 } pq_field;
 
-#define PQ_TEXT(field_name, value) {(field_name), PQ_FIELD_TEXT, (value), 0}
-#define PQ_INT(field_name, value) {(field_name), PQ_FIELD_INT, NULL, (int64_t)(value)}
-#define PQ_GUEST(field_name, bytes) {(field_name), PQ_FIELD_GUEST, NULL, (int64_t)(bytes)}
+#define PQ_TEXT(field_name, value) ((pq_field){(field_name), PQ_FIELD_TEXT, (value), 0})
+#define PQ_INT(field_name, value) ((pq_field){(field_name), PQ_FIELD_INT, NULL, (int64_t)(value)})
+#define PQ_GUEST(field_name, bytes)                                                                \
+    ((pq_field){(field_name), PQ_FIELD_GUEST, NULL, (int64_t)(bytes)})
 
 /* Opens the trace for appending, mode 0600. Fails with IO. */
 int pq_trace_open(const char *path, pq_error *err);

@@ -25,7 +25,8 @@ int pq_secret_set(pq_secret *secret, const char *text, size_t length, pq_error *
     char *copy = page_alloc(length + 1);
     if (copy == NULL)
         return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    memcpy(copy, text, length);
+    if (length > 0)
+        memcpy(copy, text, length);
     copy[length] = '\0';
     pq_secret_done(secret);
     secret->text = copy;

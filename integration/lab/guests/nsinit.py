@@ -190,6 +190,13 @@ class Supervisor:
         return self._agent_pid
 
 
+def parse_stat(text: str) -> dict[str, Any]:
+    """What a line of ``/proc/PID/stat`` says; the command in it may hold spaces and parentheses."""
+    command, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
+    pid, (ppid, pgid, sid) = int(text.split(" ", 1)[0]), map(int, rest[1:4])
+    return {"pid": pid, "state": rest[0], "ppid": ppid, "pgid": pgid, "sid": sid, "comm": command}
+
+
 def _read_process(name: str) -> dict[str, Any] | None:
     if not name.isdigit():
         return None
@@ -200,11 +207,7 @@ def _read_process(name: str) -> dict[str, Any] | None:
             argv = file.read().decode("utf-8", "replace").split("\0")[:-1]
     except OSError:
         return None
-    command, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
-    return {
-        "pid": int(name), "state": rest[0], "ppid": int(rest[1]), "pgid": int(rest[2]), "sid": int(rest[3]),
-        "comm": command, "argv": argv,
-    }  # fmt: skip
+    return {**parse_stat(text), "argv": argv}
 
 
 def _answer(supervisor: Supervisor, request: dict[str, Any]) -> dict[str, Any]:

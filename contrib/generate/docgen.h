@@ -1,0 +1,44 @@
+/*
+ * Man page parts and completions from the option table.   (a tool of the build)
+ *
+ * Writes to `out`; whether that worked is asked once, when the file is closed.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "transport/config/help.h"
+
+/* Called for every spelling an option has on the command line: of a secret one for each way, of a
+ * BOOL also the one with "no-". `placeholder` is NULL without value. */
+typedef struct spelling {
+    const pq_option *option;
+    const char *prefix, *suffix; /* around the option's name */
+    const char *placeholder;
+    bool is_file;  /* its value is the path of a file here */
+    bool is_first; /* the one that the short option stands for */
+} spelling;
+
+typedef void (*spelling_fn)(FILE *out, const spelling *s);
+
+void for_each_spelling(FILE *out, const pq_option *option, spelling_fn fn);
+
+/* Whether a row belongs to the command; NULL asks for rows of no command in particular. */
+bool belongs_to(const pq_option *option, const pq_command *command);
+
+/* Length of the first sentence of a text, without its full stop. */
+int sentence_length(const char *text);
+
+/* An ENUM's values that are available, separated by spaces. */
+void put_values(FILE *out, const char *values);
+
+/* A spelling's description in a list of completions, written by `put` for the shell. */
+void put_summary(FILE *out, const spelling *s,
+                 void (*put)(FILE *out, const char *text, int length));
+
+/* The man page: `frame` with its lines `.\" generated: options` and the like filled in. */
+int write_man(FILE *out, const pq_program *program, const char *frame_path);
+
+void write_bash(FILE *out, const pq_program *program);
+void write_zsh(FILE *out, const pq_program *program);
+void write_fish(FILE *out, const pq_program *program);

@@ -1,0 +1,289 @@
+#include "exec/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/poll.h"
+#include "transport/base/log.h"
+
+/* Runs that ended without a trailer before we believe that the guest cannot run our scripts. */
+#define BROKEN_RUNS_MAX 3
+
+/* Runs whose record the agent no longer had, as after lost answers, before we give up. */
+#define LOST_RUNS_MAX 20
+
+/* A wait for the agent that lasts longer than this is told to the user. */
+#define WAIT_TOLD_AFTER_MS 1500
+
+typedef enum call_state { CALL_STARTING, CALL_POLLING, CALL_PAUSED } call_state;
+
+struct pq_call {
+    pq_session *session;
+    pq_script script;
+    char *input;
+    size_t input_length;
+    int retry_argument;
+    bool once;
+    pq_call_fn done;
+    void *context;
+
+    call_state state;
+    pq_agent_op *op;
+    pq_timer timer;
+    int64_t pid;         /* of the run that is polled, 0: none */
+    pq_ms first_try;     /* when the script was first sent, 0: not yet */
+    pq_ms run_started;   /* when the polled run was started */
+    pq_ms last_good;     /* when the server last did what it was asked */
+    unsigned failures;   /* in a row */
+    unsigned broken_runs;
+    unsigned lost_runs;
+    bool may_have_run;   /* some try may have reached the guest */
+    bool told_wait;
+    bool held;
+};
+
+static void start(void *context);
+static void poll_status(void *context);
+
+static void set_state(pq_call *call, call_state state)
+{
+    static const char *const names[] = {"starting", "polling", "paused"};
+    call->state = state;
+    pq_trace("call-state", PQ_TEXT("state", names[state]), PQ_INT("pid", call->pid),
+             PQ_INT("failures", call->failures));
+}
+
+static void call_free(pq_call *call)
+{
+    pq_timer_stop(&call->timer);
+    pq_agent_drop(pq_session_agent(call->session), call->op);
+    pq_script_done(&call->script);
+    free(call->input);
+    free(call);
+}
+
+static void finish(pq_call *call, const pq_error *err, pq_call_result *result)
+{
+    pq_call_fn done = call->done;
+    void *context = call->context;
+    call_free(call);
+    done(context, err, result);
+}
+
+static void give_up(pq_call *call, const pq_error *cause)
+{
+    pq_error err = *cause;
+    if (call->may_have_run)
+        err.effect = PQ_EFFECT_UNKNOWN;
+    finish(call, &err, NULL);
+}
+
+static void tell_wait(pq_call *call, const pq_error *err, pq_ms waited)
+{
+    if (call->told_wait || waited < WAIT_TOLD_AFTER_MS)
+        return;
+    call->told_wait = true;
+    pq_log(PQ_LOG_WARNING, "%s: %s; trying again for up to %lld s",
+           pq_agent_name(pq_session_agent(call->session)), err->text,
+           (long long)(pq_session_connect_timeout(call->session) / 1000));
+}
+
+/* Calls `next` after a delay that grows with the failures in a row, or gives up. */
+static void retry(pq_call *call, const pq_error *err, pq_loop_fn next)
+{
+    pq_ms waited = pq_now() - call->last_good;
+    /* What is too large stays so: the caller makes smaller calls. */
+    bool hopeless = !err->retryable || err->code == PQ_E_TOO_LARGE;
+    if (hopeless || waited >= pq_session_connect_timeout(call->session)) {
+        give_up(call, err);
+        return;
+    }
+    tell_wait(call, err, waited);
+    call->failures++;
+    set_state(call, CALL_PAUSED);
+    pq_timer_start(pq_session_loop(call->session), &call->timer,
+                   pq_poll_retry_delay(call->failures), next, call);
+}
+
+static void run_again(pq_call *call, const pq_error *why)
+{
+    call->pid = 0;
+    if (call->once || ++call->lost_runs > LOST_RUNS_MAX) {
+        pq_error err = *why;
+        err.code = PQ_E_OUTCOME_UNKNOWN;
+        give_up(call, &err);
+        return;
+    }
+    pq_error retryable = *why;
+    retryable.retryable = true;
+    retry(call, &retryable, start);
+}
+
+static void broken_run(pq_call *call, const pq_exec_status *status)
+{
+    pq_error err;
+    pq_fail_effect(&err, PQ_E_AGENT, PQ_EFFECT_UNKNOWN, false,
+                   "/bin/sh in the guest ended early (%s %d)",
+                   status->signalled ? "signal" : "exit status", status->code);
+    if (++call->broken_runs >= BROKEN_RUNS_MAX)
+        give_up(call, &err);
+    else
+        run_again(call, &err);
+}
+
+static void on_status(void *context, const pq_error *err, pq_exec_status *status)
+{
+    pq_call *call = context;
+    call->op = NULL;
+    if (err != NULL && err->code == PQ_E_NO_SUCH_PID) {
+        run_again(call, err);
+        return;
+    }
+    if (err != NULL) {
+        retry(call, err, poll_status);
+        return;
+    }
+    call->last_good = pq_now();
+    call->failures = 0;
+    if (!status->exited) {
+        if (!call->held)
+            pq_timer_start(pq_session_loop(call->session), &call->timer,
+                           pq_poll_delay(call->last_good - call->run_started), poll_status, call);
+        return;
+    }
+    pq_call_result result = {.out = status->out, .err = status->err};
+    memset(&status->out, 0, sizeof status->out);
+    memset(&status->err, 0, sizeof status->err);
+    if (pq_trailer_cut(&result.out, &result.trailer))
+        finish(call, NULL, &result);
+    else
+        broken_run(call, status);
+    pq_buf_done(&result.out);
+    pq_buf_done(&result.err);
+}
+
+static void poll_status(void *context)
+{
+    pq_call *call = context;
+    set_state(call, CALL_POLLING);
+    call->op = pq_agent_exec_status(pq_session_agent(call->session), call->pid, on_status, call);
+}
+
+static void on_started(void *context, const pq_error *err, int64_t pid)
+{
+    pq_call *call = context;
+    call->op = NULL;
+    if (err == NULL) {
+        call->may_have_run = true;
+        call->pid = pid;
+        call->run_started = call->last_good = pq_now();
+        call->failures = 0;
+        if (!call->held)
+            poll_status(call);
+        return;
+    }
+    if (err->effect == PQ_EFFECT_NONE) {
+        retry(call, err, start);
+        return;
+    }
+    call->may_have_run = true;
+    run_again(call, err);
+}
+
+static int mark_repetition(pq_call *call, pq_error *err)
+{
+    if (call->first_try == 0)
+        call->first_try = pq_now();
+    if (call->retry_argument < 0 || !call->may_have_run)
+        return 0;
+    char seconds[24];
+    /* Rounded up, since the guest compares with whole seconds of its uptime. */
+    snprintf(seconds, sizeof seconds, "%lld", (long long)((pq_now() - call->first_try) / 1000 + 1));
+    return pq_script_set(&call->script, (size_t)call->retry_argument, seconds, err);
+}
+
+static void start(void *context)
+{
+    pq_call *call = context;
+    pq_error err;
+    if (mark_repetition(call, &err) < 0) {
+        give_up(call, &err);
+        return;
+    }
+    set_state(call, CALL_STARTING);
+    pq_exec_request request = {.argv = (const char *const *)call->script.argv,
+                               .input = call->input,
+                               .input_length = call->input_length};
+    call->op = pq_agent_exec_start(pq_session_agent(call->session), &request, on_started, call);
+}
+
+pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
+                       pq_call_fn done, void *context, pq_error *err)
+{
+    pq_call *call = calloc(1, sizeof *call);
+    char *input = NULL;
+    if (call != NULL && options->input != NULL) {
+        input = malloc(options->input_length + 1);
+        if (input != NULL)
+            memcpy(input, options->input, options->input_length);
+    }
+    if (call == NULL || (options->input != NULL && input == NULL)) {
+        free(call);
+        pq_script_done(script);
+        pq_fail(err, PQ_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    call->session = session;
+    call->script = *script;
+    memset(script, 0, sizeof *script);
+    call->input = input;
+    call->input_length = options->input_length;
+    call->retry_argument = options->retry_argument;
+    call->once = options->once;
+    call->done = done;
+    call->context = context;
+    call->last_good = pq_now();
+    start(call);
+    return call;
+}
+
+void pq_call_drop(pq_call *call)
+{
+    if (call != NULL)
+        call_free(call);
+}
+
+void pq_call_hold(pq_call *call, bool hold)
+{
+    if (call->held == hold)
+        return;
+    call->held = hold;
+    bool waiting = call->state == CALL_POLLING && call->op == NULL;
+    if (hold && waiting)
+        pq_timer_stop(&call->timer);
+    else if (!hold && call->op == NULL && call->pid != 0 && call->state != CALL_PAUSED)
+        poll_status(call);
+}
+
+int64_t pq_call_pid(const pq_call *call)
+{
+    return call->pid;
+}
+
+bool pq_call_may_have_run(const pq_call *call)
+{
+    return call->may_have_run || (call->state == CALL_STARTING && call->op != NULL);
+}
+
+static void on_reaped(void *context, const pq_error *err, pq_exec_status *status)
+{
+    (void)context;
+    (void)err;
+    (void)status;
+}
+
+void pq_call_reap(pq_session *session, int64_t pid)
+{
+    pq_agent_exec_status(pq_session_agent(session), pid, on_reaped, NULL);
+}

@@ -1,0 +1,61 @@
+/*
+ * One run of a guest script: exec, exec-status until it has ended, its trailer.   (exec)
+ *
+ * Theory of operation. Scripts are idempotent, so a call whose fate is unknown is run again:
+ *
+ *   STARTING --pid--> POLLING --exited, with trailer--> done
+ *      ^  |              |
+ *      |  +--error-------+--record lost, no trailer: START again
+ *      |       |         +--other error: poll again after a delay
+ *      +-delay-+
+ *
+ * It goes on until nothing has worked for the session's connect_timeout. Errors that no
+ * repetition mends end it at once. If any try may have reached the guest, the final error's effect
+ * is "unknown", else "none".
+ *
+ * A script that takes long (a job's launcher) can be held: then it is not asked about until it is
+ * released, because its caller learns more in another way.
+ */
+#pragma once
+
+#include "exec/session.h"
+
+typedef struct pq_call pq_call;
+
+typedef struct pq_call_result {
+    pq_buf out;         /* stdout without the trailer; may be taken */
+    pq_buf err;
+    pq_trailer trailer; /* points into `out`'s memory: read it before taking `out` */
+} pq_call_result;
+
+typedef void (*pq_call_fn)(void *context, const pq_error *err, pq_call_result *result);
+
+typedef struct pq_call_options {
+    const void *input;       /* for the script's stdin, copied; NULL: none */
+    size_t input_length;
+    int retry_argument;      /* index of the argument that repetitions set to the seconds since the
+                              * first try, or -1 */
+    bool once;               /* not idempotent: never run again once it may have started */
+} pq_call_options;
+
+#define PQ_CALL_DEFAULTS ((pq_call_options){.retry_argument = -1})
+
+/* Takes the script over, even on failure. The call frees itself after `done` has run. NULL only
+ * without memory. */
+pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
+                       pq_call_fn done, void *context, pq_error *err);
+
+/* Ends the call without `done`; NULL is fine. What was sent may still run. */
+void pq_call_drop(pq_call *call);
+
+/* Stops asking (true), or asks at once and then as usual (false). */
+void pq_call_hold(pq_call *call, bool hold);
+
+/* Pid of the script's shell in the guest, 0 while unknown. */
+int64_t pq_call_pid(const pq_call *call);
+
+/* False while certainly nothing has reached the guest. */
+bool pq_call_may_have_run(const pq_call *call);
+
+/* Asks the agent once about `pid` and forgets the answer, so that it frees its record. */
+void pq_call_reap(pq_session *session, int64_t pid);

@@ -1,0 +1,498 @@
+#include "exec/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/guest_scripts.h"
+#include "exec/job_internal.h"
+#include "exec/quote.h"
+#include "transport/base/log.h"
+
+/* Launches with smaller and smaller calls before a server that finds all of them too large is
+ * believed. */
+#define RELAUNCHES_MAX 4
+
+/* Between two kills of a command that does not end. */
+#define KILL_AGAIN_MS 1000
+
+/* After KILL: processes in uninterruptible sleep may never end. */
+#define KILL_PATIENCE_MS 15000
+
+/* Index of job.sh's RETRY argument. */
+#define RETRY_ARGUMENT 2
+
+static void launch(pq_job *job);
+static void send_kill(void *context);
+
+static void set_state(pq_job *job, job_state state)
+{
+    static const char *const names[] = {"staging", "running", "draining", "ended"};
+    job->state = state;
+    pq_trace("job-state", PQ_INT("job", job->number), PQ_TEXT("state", names[state]),
+             PQ_GUEST("out", job->out.delivered), PQ_GUEST("err", job->err.delivered));
+}
+
+void pq_job_drop(pq_job *job)
+{
+    if (job == NULL)
+        return;
+    pq_job_stage_done(job);
+    pq_job_feed_done(job);
+    pq_job_output_done(job);
+    pq_call_drop(job->launcher);
+    pq_call_drop(job->killer);
+    pq_timer_stop(&job->timeout_timer);
+    pq_timer_stop(&job->kill_timer);
+    pq_defer_stop(&job->deferred);
+    pq_buf_done(&job->command);
+    pq_buf_done(&job->items);
+    free(job);
+}
+
+static void end(pq_job *job, const pq_error *err)
+{
+    pq_job_events events = job->events;
+    void *context = job->context;
+    pq_job_result result = job->result;
+    set_state(job, JOB_ENDED);
+    if (!job->plain)
+        pq_session_job_ended(job->session, job->number);
+    pq_job_drop(job);
+    events.done(context, err, err == NULL ? &result : NULL);
+}
+
+void pq_job_fail(pq_job *job, const pq_error *err)
+{
+    pq_error copy = *err;
+    end(job, &copy);
+}
+
+void pq_job_complete(pq_job *job)
+{
+    pq_error err;
+    if (job->failure.code != PQ_OK) {
+        pq_job_fail(job, &job->failure);
+    } else if (job->timed_out) {
+        pq_fail_effect(&err, PQ_E_TIMEOUT, PQ_EFFECT_DONE, false,
+                       "the command was ended after %.6g s", (double)job->timeout / 1000.0);
+        end(job, &err);
+    } else if (job->cancelled) {
+        pq_fail_effect(&err, PQ_E_CANCELLED, PQ_EFFECT_DONE, false, "the command was ended");
+        end(job, &err);
+    } else {
+        end(job, NULL);
+    }
+}
+
+/* ---- the launcher's answers ---- */
+
+static void command_ended(pq_job *job, const pq_trailer *trailer)
+{
+    char value[8];
+    int64_t code = pq_trailer_number(trailer, 0);
+    int64_t signal = pq_trailer_number(trailer, 1);
+    job->result.exit_code = code >= 0 && code <= 255 ? (int)code : 255;
+    job->result.signal = signal > 0 && signal < 128 ? (int)signal : 0;
+    job->result.guest_full = pq_trailer_value(trailer, "full", value, sizeof value);
+    job->out.total = pq_trailer_number(trailer, 2);
+    job->err.total = pq_trailer_number(trailer, 3);
+    pq_timer_stop(&job->timeout_timer);
+    pq_timer_stop(&job->kill_timer);
+    pq_call_drop(job->killer);
+    job->killer = NULL;
+    pq_job_feed_done(job);
+    set_state(job, JOB_DRAINING);
+}
+
+bool pq_job_take_state(pq_job *job, const pq_trailer *trailer)
+{
+    pq_error err;
+    if (strcmp(trailer->state, "end") == 0) {
+        command_ended(job, trailer);
+        return true;
+    }
+    if (strcmp(trailer->state, "running") == 0) {
+        int64_t pid = pq_trailer_number(trailer, 0);
+        if (pid > 0)
+            job->launcher_pid = pid;
+        return true;
+    }
+    if (strcmp(trailer->state, "lost") == 0) {
+        pq_fail_effect(&err, PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN, false,
+                       "the guest agent was restarted while the command ran, which ended it");
+        pq_job_fail(job, &err);
+        return false;
+    }
+    return true;
+}
+
+/* The launcher's own record is gone; another delivery of it has found the claim. */
+static void watch_by_looks(pq_job *job)
+{
+    job->watching = true;
+    pq_job_look_soon(job);
+}
+
+static void run_plain(pq_job *job)
+{
+    pq_log(PQ_LOG_WARNING,
+           "%s: '%s' in the guest cannot be written: output comes at the end, at most 16 MiB of "
+           "it, and a lost answer cannot be repaired",
+           pq_agent_name(pq_session_agent(job->session)), pq_session_remote_tmp(job->session));
+    pq_session_set_plain(job->session);
+    job->plain = true;
+    launch(job);
+}
+
+static void refused(pq_job *job, const pq_trailer *trailer)
+{
+    static const struct {
+        const char *state;
+        pq_code code;
+        pq_effect effect;
+        const char *text;
+    } reasons[] = {
+        {"restarted", PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN,
+         "the guest was restarted after the command was sent: it may have run before that"},
+        {"full", PQ_E_GUEST_FULL, PQ_EFFECT_NONE, "no space in remote_tmp of the guest"},
+        {"noexec", PQ_E_NO_EXECUTABLE, PQ_EFFECT_NONE, "the guest has no such executable"},
+        {"nocwd", PQ_E_NO_CWD, PQ_EFFECT_NONE,
+         "the guest has no such directory to start the command in"},
+        {"nofifo", PQ_E_GUEST_TOOL, PQ_EFFECT_NONE,
+         "a stdin that is streamed or large needs mkfifo(1) in the guest"},
+        {"none", PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN,
+         "the command's files are gone from the guest's remote_tmp"},
+    };
+    pq_error err;
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (strcmp(trailer->state, reasons[i].state) == 0) {
+            pq_fail_effect(&err, reasons[i].code, reasons[i].effect, false, "%s",
+                           reasons[i].text);
+            pq_job_fail(job, &err);
+            return;
+        }
+    }
+    pq_fail_effect(&err, PQ_E_BAD_ANSWER, PQ_EFFECT_UNKNOWN, false,
+                   "the guest's launcher said '%s'", trailer->state);
+    pq_job_fail(job, &err);
+}
+
+static void on_launched(void *context, const pq_error *err, pq_call_result *result)
+{
+    pq_job *job = context;
+    job->launcher = NULL;
+    if (err != NULL && err->code == PQ_E_TOO_LARGE && err->effect == PQ_EFFECT_NONE &&
+        job->launches < RELAUNCHES_MAX) {
+        launch(job);
+        return;
+    }
+    if (err != NULL) {
+        pq_job_fail(job, err);
+        return;
+    }
+    const char *state = result->trailer.state;
+    pq_session_learn(job->session, &result->trailer);
+    if (strcmp(state, "nodir") == 0 && !job->plain) {
+        run_plain(job);
+        return;
+    }
+    bool known = strcmp(state, "end") == 0 || strcmp(state, "running") == 0 ||
+                 strcmp(state, "lost") == 0;
+    if (!known) {
+        refused(job, &result->trailer);
+        return;
+    }
+    if (!pq_job_take_state(job, &result->trailer))
+        return;
+    if (job->state != JOB_DRAINING) {
+        watch_by_looks(job);
+        return;
+    }
+    pq_job_output_inline(job, result);
+    pq_job_drain(job);
+}
+
+/* ---- launching ---- */
+
+static int add_command(pq_job *job, pq_script *script, pq_error *err)
+{
+    if (job->stage.done)
+        return pq_script_add(script, "X", err) < 0 ? -1 : pq_script_add(script, "-", err);
+    /* An escaped byte takes up to 5 characters. */
+    const size_t chunk = 24 * 1024;
+    const char *text = job->command.data;
+    for (size_t left = job->command.length; left > 0;) {
+        size_t take = left < chunk ? left : chunk;
+        if (pq_script_add(script, "c", err) < 0 ||
+            pq_script_add_escaped(script, text, take, err) < 0)
+            return -1;
+        text += take;
+        left -= take;
+    }
+    return 0;
+}
+
+static int add_head(pq_job *job, pq_script *script, const char *flags, pq_error *err)
+{
+    pq_buf ended = {0};
+    int result = -1;
+    if (pq_script_begin(script, pq_guest_common, pq_guest_job, err) == 0 &&
+        pq_session_take_ended(job->session, &ended, err) == 0 &&
+        pq_script_add(script, pq_session_dir(job->session), err) == 0 &&
+        pq_script_addf(script, err, "%u", job->number) == 0 &&
+        pq_script_add(script, "-", err) == 0 && pq_script_add(script, flags, err) == 0 &&
+        pq_script_add(script, ended.data, err) == 0 &&
+        pq_script_addf(script, err, "%d", PQ_JOB_INLINE_BYTES) == 0)
+        result = 0;
+    pq_buf_done(&ended);
+    return result;
+}
+
+static int add_items(pq_job *job, pq_script *script, pq_error *err)
+{
+    const char *item = job->items.data;
+    const char *past = item + job->items.length;
+    for (; item != NULL && item < past; item += strlen(item) + 1) {
+        if (pq_script_add(script, item, err) < 0)
+            return -1;
+    }
+    return add_command(job, script, err);
+}
+
+/* Decides how stdin travels and makes the launcher's arguments. */
+static int build(pq_job *job, pq_script *script, pq_error *err)
+{
+    const pq_agent_limits *limits = pq_session_limits(job->session);
+    char flags[16];
+    snprintf(flags, sizeof flags, "%s%s%s", pq_session_launch_flags(job->session),
+             job->plain ? "n" : "", job->feeds ? "f" : "");
+    if (job->plain && job->feed.waiting.length > 0)
+        snprintf(flags, sizeof flags, "%sni", pq_session_launch_flags(job->session));
+    if (add_head(job, script, flags, err) < 0 || add_items(job, script, err) < 0)
+        return -1;
+    if (job->plain || job->feeds || job->feed.waiting.length == 0)
+        return 0;
+    size_t length = job->feed.waiting.length, taken;
+    if (pq_script_add_items(script, limits, job->feed.waiting.data, length, length, &taken, err) < 0)
+        return -1;
+    if (taken == length)
+        return 0;
+    pq_script_done(script);
+    job->feeds = true;
+    return build(job, script, err);
+}
+
+static int plain_input(pq_job *job, pq_call_options *options, pq_error *err)
+{
+    size_t limit = pq_session_limits(job->session)->input_bytes;
+    options->once = true;
+    if (!job->feed.ended || job->feed.waiting.length > limit)
+        return pq_fail(err, PQ_E_REMOTE_TMP,
+                       "a stdin that is streamed or larger than %zu bytes needs a remote_tmp that "
+                       "can be written",
+                       limit);
+    if (job->feed.waiting.length > 0) {
+        options->input = job->feed.waiting.data;
+        options->input_length = job->feed.waiting.length;
+    }
+    return 0;
+}
+
+static void launch(pq_job *job)
+{
+    pq_error err;
+    pq_script script = {0};
+    pq_call_options options = PQ_CALL_DEFAULTS;
+    job->launches++;
+    if (job->plain && plain_input(job, &options, &err) < 0) {
+        pq_job_fail(job, &err);
+        return;
+    }
+    if (build(job, &script, &err) < 0) {
+        pq_script_done(&script);
+        pq_job_fail(job, &err);
+        return;
+    }
+    const pq_agent_limits *limits = pq_session_limits(job->session);
+    if (script.bytes > limits->args_bytes && !job->stage.done && !job->plain) {
+        pq_script_done(&script);
+        set_state(job, JOB_STAGING);
+        pq_job_stage_command(job);
+        return;
+    }
+    options.retry_argument = RETRY_ARGUMENT;
+    set_state(job, JOB_RUNNING);
+    if (!job->plain)
+        pq_session_used_guest(job->session);
+    job->launcher =
+        pq_call_start(job->session, &script, &options, on_launched, job, &err);
+    if (job->launcher == NULL) {
+        pq_job_fail(job, &err);
+        return;
+    }
+    if (job->live && !job->plain)
+        pq_job_look_soon(job);
+    pq_job_feed_pump(job);
+}
+
+void pq_job_command_staged(pq_job *job)
+{
+    job->stage.done = true;
+    launch(job);
+}
+
+static void begin(void *context)
+{
+    launch(context);
+}
+
+/* ---- ending a command ---- */
+
+static void on_killed(void *context, const pq_error *err, pq_call_result *result)
+{
+    pq_job *job = context;
+    job->killer = NULL;
+    if (err != NULL && !err->retryable) {
+        pq_job_fail(job, err);
+        return;
+    }
+    if (err == NULL && strcmp(result->trailer.state, "lost") == 0) {
+        pq_job_take_state(job, &result->trailer);
+        return;
+    }
+    /* The launcher tells the end itself. */
+    if (job->launcher != NULL)
+        pq_call_hold(job->launcher, false);
+    pq_timer_start(pq_session_loop(job->session), &job->kill_timer, KILL_AGAIN_MS, send_kill,
+                   job);
+}
+
+static void send_kill(void *context)
+{
+    pq_job *job = context;
+    pq_error err;
+    pq_ms waited = pq_now() - job->kill_since;
+    if (waited > PQ_JOB_KILL_DELAY_MS)
+        job->kill_signal = "KILL";
+    if (waited > PQ_JOB_KILL_DELAY_MS + KILL_PATIENCE_MS) {
+        pq_fail_effect(&err, job->timed_out ? PQ_E_TIMEOUT : PQ_E_CANCELLED, PQ_EFFECT_UNKNOWN,
+                       false, "the command does not end, not even by KILL");
+        pq_job_fail(job, &err);
+        return;
+    }
+    pq_script script = {0};
+    if (pq_script_begin(&script, pq_guest_common, pq_guest_kill, &err) == 0 &&
+        pq_script_add(&script, pq_session_dir(job->session), &err) == 0 &&
+        pq_script_addf(&script, &err, "%u", job->number) == 0 &&
+        pq_script_add(&script, job->kill_signal, &err) == 0)
+        job->killer =
+            pq_call_start(job->session, &script, &PQ_CALL_DEFAULTS, on_killed, job, &err);
+    pq_script_done(&script);
+    if (job->killer == NULL)
+        pq_job_fail(job, &err);
+}
+
+/* Nothing has reached the guest, or nothing can be done about what has. */
+static bool end_without_kill(pq_job *job)
+{
+    pq_error err;
+    bool sent = job->watching || job->state == JOB_DRAINING ||
+                (job->launcher != NULL && pq_call_may_have_run(job->launcher));
+    if (sent && !job->plain)
+        return false;
+    pq_fail_effect(&err, job->timed_out ? PQ_E_TIMEOUT : PQ_E_CANCELLED,
+                   sent ? PQ_EFFECT_UNKNOWN : PQ_EFFECT_NONE, false,
+                   sent ? "the command goes on in the guest" : "ended before the command ran");
+    pq_job_fail(job, &err);
+    return true;
+}
+
+static void end_command(pq_job *job)
+{
+    if (end_without_kill(job) || job->state == JOB_DRAINING)
+        return;
+    if (job->kill_signal != NULL) {
+        job->kill_since -= PQ_JOB_KILL_DELAY_MS + 1;
+    } else {
+        job->kill_signal = "TERM";
+        job->kill_since = pq_now();
+    }
+    if (job->killer == NULL)
+        pq_timer_start(pq_session_loop(job->session), &job->kill_timer, 0, send_kill, job);
+}
+
+static void on_timeout(void *context)
+{
+    pq_job *job = context;
+    job->timed_out = true;
+    end_command(job);
+}
+
+void pq_job_cancel(pq_job *job)
+{
+    job->cancelled = true;
+    end_command(job);
+}
+
+/* ---- the interface ---- */
+
+static int add_item(pq_buf *items, const char *tag, const char *value, pq_error *err)
+{
+    if (pq_buf_add(items, tag, strlen(tag) + 1, err) < 0 ||
+        pq_quote_escape(items, value, strlen(value), err) < 0)
+        return -1;
+    return pq_buf_add_byte(items, '\0', err);
+}
+
+static int take_request(pq_job *job, const pq_job_request *request, pq_error *err)
+{
+    if (pq_buf_add_text(&job->command, request->command, err) < 0)
+        return -1;
+    if (request->executable != NULL && add_item(&job->items, "x", request->executable, err) < 0)
+        return -1;
+    if (request->cwd != NULL && add_item(&job->items, "w", request->cwd, err) < 0)
+        return -1;
+    for (const char *const *env = request->env; env != NULL && *env != NULL; env++) {
+        if (!pq_quote_is_assignment(*env))
+            return pq_fail(err, PQ_E_USAGE, "'%.100s' is not NAME=VALUE", *env);
+        if (add_item(&job->items, "e", *env, err) < 0)
+            return -1;
+    }
+    if (request->input != NULL &&
+        pq_buf_add(&job->feed.waiting, request->input, request->input_length, err) < 0)
+        return -1;
+    job->feed.ended = !request->input_streams;
+    job->feeds = request->input_streams;
+    return 0;
+}
+
+pq_job *pq_job_start(pq_session *session, const pq_job_request *request,
+                     const pq_job_events *events, void *context, pq_error *err)
+{
+    pq_job *job = calloc(1, sizeof *job);
+    if (job == NULL) {
+        pq_fail(err, PQ_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    job->session = session;
+    job->events = *events;
+    job->context = context;
+    job->number = pq_session_next_number(session);
+    job->plain = pq_session_is_plain(session);
+    job->live = request->live;
+    job->timeout = request->timeout;
+    job->started = pq_now();
+    job->out = (job_stream){.job = job, .number = 1, .total = -1};
+    job->err = (job_stream){.job = job, .number = 2, .total = -1};
+    if (take_request(job, request, err) < 0) {
+        pq_job_drop(job);
+        return NULL;
+    }
+    if (job->timeout > 0)
+        pq_timer_start(pq_session_loop(session), &job->timeout_timer, job->timeout, on_timeout,
+                       job);
+    /* Errors of the start must not reach the caller before it has the job. */
+    pq_defer_start(pq_session_loop(session), &job->deferred, begin, job);
+    return job;
+}

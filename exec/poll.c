@@ -1,0 +1,21 @@
+#include "exec/poll.h"
+
+static pq_ms within(pq_ms value, pq_ms low, pq_ms high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+pq_ms pq_poll_delay(pq_ms age)
+{
+    return within(age / 16, 1, PQ_POLL_MAX_MS);
+}
+
+pq_ms pq_poll_look_delay(pq_ms age)
+{
+    return within(age / 8, 100, PQ_POLL_MAX_MS);
+}
+
+pq_ms pq_poll_retry_delay(unsigned attempt)
+{
+    return attempt < 6 ? (pq_ms)100 << (attempt - 1) : 5000;
+}

@@ -1,0 +1,24 @@
+/*
+ * How often to ask.   (exec; pure)
+ *
+ * A question costs the node 5-15 ms of one of its three workers, so what was just started is asked
+ * about at once and what has been running for long seldom: the delay is a small share of the age,
+ * which keeps the time lost after the end of a command below that share.
+ */
+#pragma once
+
+#include "transport/base/clock.h"
+
+/* Longest delay between two questions about a command. */
+#define PQ_POLL_MAX_MS 1000
+
+/* Delay before the next question about something that was started `age` ms ago. */
+pq_ms pq_poll_delay(pq_ms age);
+
+/* Delay before the next look at the output of a command that writes while it runs; a look costs
+ * two calls. */
+pq_ms pq_poll_look_delay(pq_ms age);
+
+/* Delay before try number `attempt` (1 is the first repetition) after a failure: doubles from
+ * 100 ms up to 5 s. */
+pq_ms pq_poll_retry_delay(unsigned attempt);

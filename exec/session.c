@@ -1,0 +1,240 @@
+#include "exec/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/call.h"
+#include "exec/guest_scripts.h"
+#include "transport/base/digest.h"
+#include "transport/base/log.h"
+
+#define TOKEN_BYTES 16
+
+/* Ended jobs that a launcher removes at once; the argument stays short. */
+#define ENDED_MAX 64
+
+/* Longest remote_tmp: with names of ours behind it a path stays below 1024 bytes, the smallest
+ * PATH_MAX of the systems we know. */
+#define REMOTE_TMP_MAX 900
+
+struct pq_session {
+    pq_agent *agent;
+    pq_ms connect_timeout;
+    char *remote_tmp;
+    char *dir;
+    char *files_dir;
+    unsigned last_number;
+    unsigned ended[ENDED_MAX];
+    size_t ended_count;
+    bool dirty; /* a directory may exist in the guest */
+    bool plain;
+    bool learned;
+    bool resets_signals; /* env(1) knows --default-signal */
+    pq_call *closing;
+    pq_defer deferred;
+    pq_session_closed_fn closed;
+    void *closed_context;
+};
+
+static int check_remote_tmp(const char *path, pq_error *err)
+{
+    if (path[0] != '/' || strlen(path) > REMOTE_TMP_MAX)
+        return pq_fail(err, PQ_E_CONFIG, "remote_tmp '%.200s' is not an absolute path of at most %d bytes",
+                       path, REMOTE_TMP_MAX);
+    for (const char *c = path; *c != '\0'; c++) {
+        if (*c < 0x20 || *c > 0x7E)
+            return pq_fail(err, PQ_E_CONFIG, "remote_tmp holds a character that is not printable ASCII");
+    }
+    return 0;
+}
+
+static int make_paths(pq_session *session, const char *remote_tmp, pq_error *err)
+{
+    char token[2 * TOKEN_BYTES + 1];
+    if (pq_random_hex(token, TOKEN_BYTES, err) < 0)
+        return -1;
+    size_t length = strlen(remote_tmp);
+    while (length > 1 && remote_tmp[length - 1] == '/')
+        length--;
+    session->remote_tmp = strndup(remote_tmp, length);
+    const char *slash = length == 1 ? "" : "/";
+    if (session->remote_tmp == NULL ||
+        asprintf(&session->dir, "%s%s.pve-qga-run-%s", session->remote_tmp, slash, token) < 0 ||
+        asprintf(&session->files_dir, "%s.files", session->dir) < 0)
+        return pq_fail(err, PQ_E_NOMEM, "out of memory");
+    return 0;
+}
+
+pq_session *pq_session_new(pq_agent *agent, const pq_session_options *options, pq_error *err)
+{
+    if (check_remote_tmp(options->remote_tmp, err) < 0)
+        return NULL;
+    pq_session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        pq_fail(err, PQ_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    session->agent = agent;
+    session->connect_timeout = options->connect_timeout;
+    if (make_paths(session, options->remote_tmp, err) < 0) {
+        pq_session_free(session);
+        return NULL;
+    }
+    return session;
+}
+
+void pq_session_free(pq_session *session)
+{
+    if (session == NULL)
+        return;
+    pq_call_drop(session->closing);
+    pq_defer_stop(&session->deferred);
+    free(session->files_dir);
+    free(session->dir);
+    free(session->remote_tmp);
+    free(session);
+}
+
+pq_agent *pq_session_agent(const pq_session *session)
+{
+    return session->agent;
+}
+
+pq_loop *pq_session_loop(const pq_session *session)
+{
+    return pq_agent_loop(session->agent);
+}
+
+const pq_agent_limits *pq_session_limits(const pq_session *session)
+{
+    return pq_agent_get_limits(session->agent);
+}
+
+pq_ms pq_session_connect_timeout(const pq_session *session)
+{
+    return session->connect_timeout;
+}
+
+const char *pq_session_dir(const pq_session *session)
+{
+    return session->dir;
+}
+
+const char *pq_session_files_dir(const pq_session *session)
+{
+    return session->files_dir;
+}
+
+const char *pq_session_remote_tmp(const pq_session *session)
+{
+    return session->remote_tmp;
+}
+
+unsigned pq_session_next_number(pq_session *session)
+{
+    return ++session->last_number;
+}
+
+void pq_session_used_guest(pq_session *session)
+{
+    session->dirty = true;
+}
+
+void pq_session_job_ended(pq_session *session, unsigned number)
+{
+    /* What does not fit stays until the close. */
+    if (session->ended_count < ENDED_MAX)
+        session->ended[session->ended_count++] = number;
+}
+
+int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err)
+{
+    if (session->ended_count == 0)
+        return pq_buf_add_byte(out, '-', err);
+    for (size_t i = 0; i < session->ended_count; i++) {
+        if (pq_buf_printf(out, err, i == 0 ? "%u" : " %u", session->ended[i]) < 0)
+            return -1;
+    }
+    session->ended_count = 0;
+    return 0;
+}
+
+const char *pq_session_launch_flags(const pq_session *session)
+{
+    if (!session->learned)
+        return "p";
+    return session->resets_signals ? "d" : "";
+}
+
+void pq_session_learn(pq_session *session, const pq_trailer *trailer)
+{
+    char flags[16];
+    if (session->learned || !pq_trailer_value(trailer, "flags", flags, sizeof flags))
+        return;
+    session->learned = true;
+    session->resets_signals = strchr(flags, 'd') != NULL;
+}
+
+void pq_session_set_plain(pq_session *session)
+{
+    session->plain = true;
+}
+
+bool pq_session_is_plain(const pq_session *session)
+{
+    return session->plain;
+}
+
+static void report_closed(pq_session *session, const pq_error *err)
+{
+    pq_session_closed_fn closed = session->closed;
+    session->closed = NULL;
+    closed(session->closed_context, err);
+}
+
+static void on_clean(void *context)
+{
+    report_closed(context, NULL);
+}
+
+static void on_closed(void *context, const pq_error *err, pq_call_result *result)
+{
+    pq_session *session = context;
+    pq_error failure;
+    session->closing = NULL;
+    if (err != NULL) {
+        failure = *err;
+        pq_error_prefix(&failure, "'%s' may be left in the guest: ", session->dir);
+        report_closed(session, &failure);
+    } else if (strcmp(result->trailer.state, "ok") != 0) {
+        pq_fail(&failure, PQ_E_REMOTE_TMP, "'%s' could not be removed from the guest",
+                session->dir);
+        report_closed(session, &failure);
+    } else {
+        session->dirty = false;
+        report_closed(session, NULL);
+    }
+}
+
+void pq_session_close(pq_session *session, pq_session_closed_fn done, void *context)
+{
+    session->closed = done;
+    session->closed_context = context;
+    session->ended_count = 0;
+    if (!session->dirty) {
+        pq_defer_start(pq_session_loop(session), &session->deferred, on_clean, session);
+        return;
+    }
+    pq_error err;
+    pq_script script = {0};
+    if (pq_script_begin(&script, pq_guest_common, pq_guest_close, &err) == 0 &&
+        pq_script_add(&script, session->dir, &err) == 0)
+        session->closing =
+            pq_call_start(session, &script, &PQ_CALL_DEFAULTS, on_closed, session, &err);
+    pq_script_done(&script);
+    if (session->closing == NULL) {
+        pq_log(PQ_LOG_WARNING, "'%s' is left in the guest: %s", session->dir, err.text);
+        pq_defer_start(pq_session_loop(session), &session->deferred, on_clean, session);
+    }
+}

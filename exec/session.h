@@ -1,0 +1,74 @@
+/*
+ * What a process keeps about one guest.   (exec: may use transport)
+ *
+ * A session owns one private directory in the guest, <remote_tmp>/.pve-qga-run-<128 random bits>,
+ * mode 0700, made by the first script that needs it. Jobs and transfers keep their files there;
+ * transfers in a second directory of the same name with ".files" behind it, because a job that is
+ * sent again must not mistake a directory made after a reboot for the one it lost.
+ * pq_session_close() removes both, and directories of sessions that died more than a day ago.
+ *
+ * The files of ended jobs are removed by the next job's launcher, so that this costs no call.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "exec/script.h"
+#include "transport/agent.h"
+
+typedef struct pq_session pq_session;
+
+typedef struct pq_session_options {
+    const char *remote_tmp; /* absolute ASCII path of a directory in the guest */
+    pq_ms connect_timeout;  /* how long to go on while the agent does not answer */
+} pq_session_options;
+
+/* Borrows the agent, which must outlive the session. Asks nothing of the guest. Fails with
+ * CONFIG for a bad remote_tmp, or NOMEM. */
+pq_session *pq_session_new(pq_agent *agent, const pq_session_options *options, pq_error *err);
+
+typedef void (*pq_session_closed_fn)(void *context, const pq_error *err);
+
+/* Removes what the session left in the guest, if anything; all jobs and transfers have ended.
+ * `done` runs from the loop. The session can be used again afterwards. Errors: REMOTE_TMP when
+ * something stayed, or those of a call. */
+void pq_session_close(pq_session *session, pq_session_closed_fn done, void *context);
+
+/* Drops what is in flight without asking the guest. */
+void pq_session_free(pq_session *session);
+
+/* ---- for jobs and transfers ---- */
+
+pq_agent *pq_session_agent(const pq_session *session);
+pq_loop *pq_session_loop(const pq_session *session);
+const pq_agent_limits *pq_session_limits(const pq_session *session);
+pq_ms pq_session_connect_timeout(const pq_session *session);
+
+/* The directories' paths; they may not exist yet. */
+const char *pq_session_dir(const pq_session *session);
+const char *pq_session_files_dir(const pq_session *session);
+const char *pq_session_remote_tmp(const pq_session *session);
+
+/* A number for the next job or transfer, unique in this session. */
+unsigned pq_session_next_number(pq_session *session);
+
+/* Tells the session that a script which makes a directory was sent, so close has work to do. */
+void pq_session_used_guest(pq_session *session);
+
+/* Job `number` has ended and its files can go. */
+void pq_session_job_ended(pq_session *session, unsigned number);
+
+/* Appends the ended jobs for a launcher's DONE argument, "-" for none, and forgets them. */
+int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err);
+
+/* ---- what is known of the guest, told by the first job ---- */
+
+/* Launcher flags beyond a job's own: "p" while nothing is known, else those the guest takes. */
+const char *pq_session_launch_flags(const pq_session *session);
+
+/* Takes the facts in a launcher's trailer, if there are any. */
+void pq_session_learn(pq_session *session, const pq_trailer *trailer);
+
+/* Says that remote_tmp cannot be written: later jobs run without a directory. */
+void pq_session_set_plain(pq_session *session);
+bool pq_session_is_plain(const pq_session *session);

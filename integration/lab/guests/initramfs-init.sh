@@ -1,0 +1,47 @@
+#!/bin/sh
+# The first process of a QEMU guest: mounts, loads the virtio-serial driver, keeps two agents running.
+# One agent is the guest's own, on the port that Proxmox VE talks to. The other one, on a port of the
+# lab's, is how the lab looks inside without touching the first.
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+for directory in /dev/shm /tmp /var/tmp /run; do
+    mount -t tmpfs -o mode=1777,size=80% tmpfs $directory
+done
+hostname -F /etc/hostname
+for module in /lib/modules/*.ko; do
+    insmod "$module"
+done
+
+port() {
+    while :; do
+        for entry in /sys/class/virtio-ports/*; do
+            if [ -e "$entry/name" ] && read -r name < "$entry/name" && [ "$name" = "$1" ]; then
+                echo "/dev/${entry##*/}"
+                return
+            fi
+        done
+        sleep 0.05
+    done
+}
+
+# Restarts the agent at once whenever it ends, as systemd does, unless it is to stay off.
+supervise() {
+    device=$(port "$2")
+    while :; do
+        if [ ! -e "/run/$1.off" ]; then
+            setsid sh -c 'echo $$ > "$1"; exec env -i HOME=/ PATH="$PATH" qemu-ga -m virtio-serial -p "$2" -t /run' \
+                sh "/run/$1.pid" "$device" < /dev/null > "/run/$1.log" 2>&1
+        fi
+        sleep 0.05
+    done
+}
+
+supervise control lab.control &
+supervise agent org.qemu.guest_agent.0 &
+while :; do
+    wait
+done

@@ -1,0 +1,116 @@
+#include "transport/pve/locate.h"
+
+#include "transport/base/log.h"
+
+static void serve(void *context);
+
+void pq_locate_init(pq_locate *locate, pq_loop *loop, const pq_api *api)
+{
+    locate->loop = loop;
+    locate->api = api;
+}
+
+void pq_locate_done(pq_locate *locate)
+{
+    pq_api_call_drop(&locate->call);
+    pq_defer_stop(&locate->serve);
+    pq_guests_done(&locate->guests);
+}
+
+void pq_locate_wait_stop(pq_locate_wait *wait)
+{
+    if (wait->locate == NULL)
+        return;
+    *wait->link = wait->next;
+    if (wait->next != NULL)
+        wait->next->link = wait->link;
+    wait->locate = NULL;
+}
+
+static void take_list(pq_locate *locate, const pq_error *err, const pq_json *data)
+{
+    pq_guests guests = {0};
+    if (err != NULL)
+        locate->outcome = *err;
+    else if (pq_guests_read(&guests, data, &locate->outcome) == 0)
+        pq_error_clear(&locate->outcome);
+    if (locate->outcome.code != PQ_OK) {
+        locate->outcome.effect = PQ_EFFECT_NONE;
+        return;
+    }
+    pq_guests_done(&locate->guests);
+    locate->guests = guests;
+    locate->fetched = true;
+    pq_trace("located", PQ_INT("guests", guests.count));
+}
+
+static void fetched(void *context, const pq_error *err, pq_refusal refusal, const pq_json *data)
+{
+    pq_locate *locate = context;
+    (void)refusal;
+    locate->fetching = false;
+    take_list(locate, err, data);
+    pq_defer_start(locate->loop, &locate->serve, serve, locate);
+}
+
+static void fetch(pq_locate *locate)
+{
+    locate->call = (pq_api_call){
+        .kind = PQ_API_LOOKUP,
+        .method = "GET",
+        .path = "/api2/json/cluster/resources",
+        .query = "type=vm",
+        .gzip = true,
+    };
+    locate->fetching = true;
+    locate->asked_at = pq_now();
+    pq_api_call_start(locate->api, &locate->call, fetched, locate);
+}
+
+static bool is_fresh(const pq_locate *locate, const pq_locate_wait *wait)
+{
+    return locate->fetched && locate->asked_at >= wait->not_before;
+}
+
+/* Who asked before the last fetch failed is told so. */
+static bool has_failed(const pq_locate *locate, const pq_locate_wait *wait)
+{
+    return locate->outcome.code != PQ_OK && locate->asked_at >= wait->not_before;
+}
+
+/* Tells one asker, which may free everything; the others get their own turn. */
+static void serve(void *context)
+{
+    pq_locate *locate = context;
+    pq_locate_wait *wait = locate->waits;
+    if (locate->fetching)
+        return;
+    while (wait != NULL && !is_fresh(locate, wait) && !has_failed(locate, wait))
+        wait = wait->next;
+    if (wait == NULL) {
+        if (locate->waits != NULL)
+            fetch(locate);
+        return;
+    }
+    pq_error err = locate->outcome;
+    pq_locate_wait_stop(wait);
+    if (locate->waits != NULL)
+        pq_defer_start(locate->loop, &locate->serve, serve, locate);
+    wait->ready(wait->context, err.code != PQ_OK ? &err : NULL);
+}
+
+void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, pq_ms not_before,
+                          pq_locate_fn ready, void *context)
+{
+    wait->locate = locate;
+    wait->ready = ready;
+    wait->context = context;
+    wait->not_before = not_before;
+    pq_locate_wait **end = &locate->waits;
+    while (*end != NULL)
+        end = &(*end)->next;
+    wait->next = NULL;
+    wait->link = end;
+    *end = wait;
+    pq_defer_start(locate->loop, &locate->serve, serve, locate);
+}

@@ -1,0 +1,46 @@
+/*
+ * Where the VMs are: the list of guests, fetched when needed and kept.   (transport/pve)
+ *
+ * All agents of an endpoint share one list. Whoever finds it too old (the VM is not there, or not
+ * there any more) asks for one that is not older than a given time; askers share a fetch.
+ */
+#pragma once
+
+#include "transport/pve/api.h"
+#include "transport/pve/resources.h"
+
+/* `err` is NULL when locate->guests is up to date. Effects are "none". */
+typedef void (*pq_locate_fn)(void *context, const pq_error *err);
+
+/* Embedded in the asker's struct; all-zero when idle. */
+typedef struct pq_locate_wait {
+    struct pq_locate *locate; /* NULL while idle */
+    pq_locate_fn ready;
+    void *context;
+    pq_ms not_before;
+    struct pq_locate_wait *next, **link;
+} pq_locate_wait;
+
+typedef struct pq_locate {
+    pq_loop *loop;
+    const pq_api *api;
+    pq_guests guests;
+    bool fetched;
+    pq_ms asked_at; /* when the request for `guests`, or the one under way, was made */
+    pq_api_call call;
+    bool fetching;
+    pq_error outcome; /* of the last fetch */
+    pq_locate_wait *waits;
+    pq_defer serve;
+} pq_locate;
+
+void pq_locate_init(pq_locate *locate, pq_loop *loop, const pq_api *api);
+
+/* All waits were stopped. */
+void pq_locate_done(pq_locate *locate);
+
+/* Calls ready(context, err) from the loop as soon as there is a list that was asked for at
+ * `not_before` (pq_now()) or later. */
+void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, pq_ms not_before,
+                          pq_locate_fn ready, void *context);
+void pq_locate_wait_stop(pq_locate_wait *wait);
