@@ -136,6 +136,7 @@ static void cut_slices(pq_range *range)
 {
     pq_error err;
     pq_script script = {0};
+    pq_session_used_guest(range->session);
     if (pq_script_begin(&script, pq_guest_common, pq_guest_slice, &err) == 0 &&
         pq_script_add(&script, range->dir, &err) == 0 &&
         pq_script_addf(&script, &err, "%u", range->number) == 0 &&

@@ -30,7 +30,7 @@ typedef bool (*pq_range_data_fn)(void *context, const char *bytes, size_t length
 typedef void (*pq_range_done_fn)(void *context, const pq_error *err, uint64_t end);
 
 typedef struct pq_range_request {
-    const char *dir;    /* directory for slices; must exist */
+    const char *dir;    /* directory for slices, made if missing; NUMBER.r.* stays there */
     unsigned number;    /* names the slices */
     const char *path;   /* ASCII */
     uint64_t start;

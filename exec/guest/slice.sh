@@ -11,6 +11,7 @@ unescape path "$3"
     trailer noread
     exit 0
 }
+[ -d "$1" ] || mkdir "$1"
 k=$first old=
 while [ "$k" -gt 0 ] && [ "$k" -gt $((first - count)) ]; do
     k=$((k - 1))

@@ -196,7 +196,7 @@ class Client:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self.close(None if exception[0] is None else 0)
 
     # ---- requests ----
 
@@ -350,19 +350,22 @@ class Client:
         request = Request(self, next(self._ids), make)
         if prepare is not None:
             prepare(request)
+        given = {name: value for name, value in params.items() if value is not None}
+        message = {"id": request.id, "method": method, "params": given}
+        if payload_always:
+            message["payload"] = len(payload)
+        line = _header(message, payload)
         with self._lock:
             if self._gone:
                 raise ServerGone("the server has ended", effect="none")
             self._requests[request.id] = request
-        given = {name: value for name, value in params.items() if value is not None}
-        self._send({"id": request.id, "method": method, "params": given}, payload, payload_always)
+        self._write(line, payload)
         return request
 
-    def _send(self, message: Mapping[str, Any], payload: Union[bytes, memoryview] = b"", always: bool = False) -> None:
-        header = {"jsonrpc": "2.0", **message}
-        if always or len(payload) > 0:
-            header["payload"] = len(payload)
-        line = json.dumps(header, separators=(",", ":")).encode("ascii") + b"\n"
+    def _send(self, message: Mapping[str, Any], payload: Union[bytes, memoryview] = b"") -> None:
+        self._write(_header(message, payload), payload)
+
+    def _write(self, line: bytes, payload: Union[bytes, memoryview]) -> None:
         assert self._process.stdin is not None
         with self._write_lock:
             try:
@@ -458,6 +461,13 @@ class Client:
             self._requests.clear()
         for request in waiting:
             request._finish(None, ServerGone(reason))
+
+
+def _header(message: Mapping[str, Any], payload: Union[bytes, memoryview]) -> bytes:
+    header = {"jsonrpc": "2.0", **message}
+    if len(payload) > 0:
+        header["payload"] = len(payload)
+    return json.dumps(header, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _text(name: str, value: Text) -> dict[str, str]:

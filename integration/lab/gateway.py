@@ -96,7 +96,7 @@ class Gateway:
         self, request: Request, identity: Identity, method: Method, uri_params: dict[str, str], form: str, fault: Rule | None
     ) -> Response:
         profile = self.settings.profile
-        if fault is not None and (early := self._before(fault, form, uri_params)):
+        if fault is not None and (early := self._before(fault, method.kind, form, uri_params)):
             return early
         try:
             params = self._params(request, method, uri_params, profile)
@@ -121,7 +121,7 @@ class Gateway:
         response = self._over_status_line(response)
         if request.accepts_gzip() and len(response.body) > 1024:
             response = _gzipped(response)
-        return response if fault is None else self._after(fault, response, form, uri_params)
+        return response if fault is None else self._after(fault, response, method.kind, form, uri_params)
 
     def _deliver(
         self, work: Callable[[], Any], node: str | None, fault: Rule | None, form: str, profile: Profile
@@ -184,7 +184,7 @@ class Gateway:
             return response
         return Response(596, "Broken pipe", delay_s=_STALLED_HOP_S)
 
-    def _before(self, fault: Rule, form: str, uri_params: dict[str, str]) -> Response | None:
+    def _before(self, fault: Rule, kind: str, form: str, uri_params: dict[str, str]) -> Response | None:
         """What a fault does before the node acts; None lets the call go on."""
         time.sleep(fault.delay_s)
         profile = self.settings.profile
@@ -196,10 +196,10 @@ class Gateway:
             case "not-running":
                 return _error_response(ApiError(500, "QEMU guest agent is not running\n"), form, profile)
             case "timeout-before":
-                return _error_response(_got_timeout(uri_params), form, profile)
+                return _error_response(_got_timeout(kind, uri_params), form, profile)
         return None
 
-    def _after(self, fault: Rule, response: Response, form: str, uri_params: dict[str, str]) -> Response:
+    def _after(self, fault: Rule, response: Response, kind: str, form: str, uri_params: dict[str, str]) -> Response:
         """What a fault makes of the answer to a call that was carried out."""
         match fault.action:
             case "cut-after":
@@ -207,7 +207,7 @@ class Gateway:
             case "status-after":
                 return Response(fault.status, fault.reason)
             case "timeout-after":
-                return _error_response(_got_timeout(uri_params), form, self.settings.profile)
+                return _error_response(_got_timeout(kind, uri_params), form, self.settings.profile)
             case "cut-mid" | "garbage":
                 return spoil(response, fault)
         return response
@@ -235,8 +235,8 @@ def _decode_json(body: bytes) -> dict[str, Any]:
     return params
 
 
-def _got_timeout(uri_params: dict[str, str]) -> ApiError:
-    return ApiError(500, f"VM {uri_params.get('vmid', '?')} qga command 'guest-exec' failed - got timeout\n")
+def _got_timeout(kind: str, uri_params: dict[str, str]) -> ApiError:
+    return ApiError(500, f"VM {uri_params.get('vmid', '?')} qga command 'guest-{kind}' failed - got timeout\n")
 
 
 def _gzipped(response: Response) -> Response:

@@ -82,13 +82,17 @@ class Connection:
         _, status, reason = first.split(" ", 2)
         headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
         length = [int(value) for name, value in headers if name.lower() == "content-length"]
-        while data := (len(self.buffer) < length[0] if length else True) and self.sock.recv(262144):
-            self.buffer += data
-        size = length[0] if length else len(self.buffer)
-        if len(self.buffer) < size:
-            raise EOFError(self.buffer)
-        body, self.buffer = self.buffer[:size], self.buffer[size:]
-        return Answer(int(status), reason, headers, body, time.monotonic() - started)
+        received = bytearray(self.buffer)
+        while not length or len(received) < length[0]:
+            data = self.sock.recv(262144)
+            if not data:
+                break
+            received += data
+        size = length[0] if length else len(received)
+        if len(received) < size:
+            raise EOFError(f"{len(received)} of {size} bytes")
+        self.buffer = bytes(received[size:])
+        return Answer(int(status), reason, headers, bytes(received[:size]), time.monotonic() - started)
 
 
 class Api:

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "transport/base/encode.h"
@@ -204,7 +205,7 @@ Test(error, clean_keeps_valid_utf8_only)
 {
     cr_assert_str_eq(cleaned("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80z", 10),
                      "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80z");
-    cr_assert_str_eq(cleaned("a\xFF\xC3(\xE2\x82", 6), "a??(??");
+    cr_assert_str_eq(cleaned("a\xFF\xC3z\xE2\x82", 6), "a??z??");
     cr_assert_str_eq(cleaned("\xC0\x80\xED\xA0\x80", 5), "?????");
     /* A quotation mark behind a character is not part of it. */
     cr_assert_str_eq(cleaned("\xC3\xA9\"\n\x01", 5), "\xC3\xA9\"");

@@ -29,6 +29,15 @@ static void run(void)
     cr_assert_eq(pq_loop_run(loop, &err), 0, "%s", err.text);
 }
 
+/* The context that makes note() write `name`. */
+static char *letter(char name)
+{
+    static char letters[128];
+
+    letters[(unsigned char)name] = name;
+    return &letters[(unsigned char)name];
+}
+
 static void note(void *context)
 {
     size_t length = strlen(calls);
@@ -59,7 +68,7 @@ Test(loop, timer_does_not_fire_early)
     pq_timer timer = {0};
     pq_ms start = pq_now();
 
-    pq_timer_start(loop, &timer, 20, note, "a");
+    pq_timer_start(loop, &timer, 20, note, letter('a'));
     run();
     cr_assert_geq(pq_now() - start, 20);
     cr_assert_str_eq(calls, "a");
@@ -69,9 +78,9 @@ Test(loop, restart_moves_a_timer)
 {
     pq_timer timers[2] = {0};
 
-    pq_timer_start(loop, &timers[0], 60000, note, "a");
-    pq_timer_start(loop, &timers[1], 3, note, "b");
-    pq_timer_start(loop, &timers[0], 0, note, "c");
+    pq_timer_start(loop, &timers[0], 60000, note, letter('a'));
+    pq_timer_start(loop, &timers[1], 3, note, letter('b'));
+    pq_timer_start(loop, &timers[0], 0, note, letter('c'));
     run();
     cr_assert_str_eq(calls, "cb");
 }
@@ -86,7 +95,7 @@ static void kill_victim(void *context)
 {
     struct victim **victims = context;
 
-    note("k");
+    note(letter('k'));
     pq_timer_stop(&victims[0]->timer);
     free(victims[0]);
     victims[0] = NULL;
@@ -140,10 +149,10 @@ Test(loop, timer_that_restarts_itself_starves_nobody)
 
     cr_assert_eq(pipe(pair), 0);
     tick(NULL);
-    pq_watch_start(loop, &watch, pair[1], PQ_WRITABLE, stop_on_ready, "w");
+    pq_watch_start(loop, &watch, pair[1], PQ_WRITABLE, stop_on_ready, letter('w'));
     run();
     pq_watch_stop(&watch);
-    pq_timer_start(loop, &later, 2, stop_loop, "t");
+    pq_timer_start(loop, &later, 2, stop_loop, letter('t'));
     run();
     cr_assert_str_eq(calls, "wt");
     pq_timer_stop(&ticker);
@@ -155,10 +164,10 @@ Test(loop, stop_leaves_the_rest_for_the_next_run)
 {
     pq_timer timers[4] = {0};
 
-    pq_timer_start(loop, &timers[0], 0, note, "a");
-    pq_timer_start(loop, &timers[1], 0, stop_loop, "b");
-    pq_timer_start(loop, &timers[2], 0, note, "c");
-    pq_timer_start(loop, &timers[3], 0, note, "d");
+    pq_timer_start(loop, &timers[0], 0, note, letter('a'));
+    pq_timer_start(loop, &timers[1], 0, stop_loop, letter('b'));
+    pq_timer_start(loop, &timers[2], 0, note, letter('c'));
+    pq_timer_start(loop, &timers[3], 0, note, letter('d'));
     run();
     cr_assert_str_eq(calls, "ab");
     cr_assert(pq_timer_is_running(&timers[2]));
@@ -170,7 +179,7 @@ Test(loop, stop_before_run_counts)
 {
     pq_timer timer = {0};
 
-    pq_timer_start(loop, &timer, 0, note, "a");
+    pq_timer_start(loop, &timer, 0, note, letter('a'));
     pq_loop_stop(loop);
     run();
     cr_assert_str_empty(calls);
@@ -182,7 +191,7 @@ Test(loop, ends_when_nothing_can_happen)
     pq_timer never = {0};
 
     run();
-    pq_timer_start(loop, &never, PQ_NEVER, note, "n");
+    pq_timer_start(loop, &never, PQ_NEVER, note, letter('n'));
     run();
     cr_assert(pq_timer_is_running(&never));
     pq_timer_stop(&never);
@@ -215,14 +224,14 @@ Test(loop, deferred_call_runs_once_from_the_loop)
 {
     pq_defer defers[2] = {0};
 
-    pq_defer_start(loop, &defers[0], note, "a");
-    pq_defer_start(loop, &defers[0], note, "b");
-    pq_defer_start(loop, &defers[1], note, "c");
+    pq_defer_start(loop, &defers[0], note, letter('a'));
+    pq_defer_start(loop, &defers[0], note, letter('b'));
+    pq_defer_start(loop, &defers[1], note, letter('c'));
     pq_defer_stop(&defers[1]);
     cr_assert_str_empty(calls);
     run();
     cr_assert_str_eq(calls, "a");
-    pq_defer_start(loop, &defers[0], note, "d");
+    pq_defer_start(loop, &defers[0], note, letter('d'));
     run();
     cr_assert_str_eq(calls, "ad");
 }
@@ -255,13 +264,13 @@ Test(loop, signals_are_called_from_the_loop)
     pq_timer timers[2] = {0};
     int number = SIGUSR1;
 
-    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, "s", &err), 0, "%s", err.text);
+    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, letter('s'), &err), 0, "%s", err.text);
     run(); /* a handler alone keeps nothing running */
     raise(SIGUSR1);
     raise(SIGUSR1);
     cr_assert_str_empty(calls);
     pq_timer_start(loop, &timers[0], 1, raise_signal, &number);
-    pq_timer_start(loop, &timers[1], 5, note, "t");
+    pq_timer_start(loop, &timers[1], 5, note, letter('t'));
     run();
     cr_assert_str_eq(calls, "ssst");
 }
@@ -270,7 +279,7 @@ Test(loop, signal_default_comes_back)
 {
     struct sigaction action;
 
-    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, "s", &err), 0);
+    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, letter('s'), &err), 0);
     cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, NULL, NULL, &err), 0);
     cr_assert_eq(sigaction(SIGUSR1, NULL, &action), 0);
     cr_assert_eq(action.sa_handler, SIG_DFL);
@@ -281,13 +290,13 @@ Test(loop, signals_belong_to_one_loop)
     pq_loop *other = pq_loop_new(&err);
     struct sigaction action;
 
-    cr_assert_eq(pq_loop_on_signal(other, SIGUSR1, on_signal, "s", &err), 0);
-    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, "s", &err), -1);
+    cr_assert_eq(pq_loop_on_signal(other, SIGUSR1, on_signal, letter('s'), &err), 0);
+    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, letter('s'), &err), -1);
     cr_assert_eq(err.code, PQ_E_INTERNAL);
     pq_loop_free(other);
     cr_assert_eq(sigaction(SIGUSR1, NULL, &action), 0);
     cr_assert_eq(action.sa_handler, SIG_DFL);
-    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, "s", &err), 0);
-    cr_assert_eq(pq_loop_on_signal(loop, SIGKILL, on_signal, "s", &err), -1);
-    cr_assert_eq(pq_loop_on_signal(loop, 4711, on_signal, "s", &err), -1);
+    cr_assert_eq(pq_loop_on_signal(loop, SIGUSR1, on_signal, letter('s'), &err), 0);
+    cr_assert_eq(pq_loop_on_signal(loop, SIGKILL, on_signal, letter('s'), &err), -1);
+    cr_assert_eq(pq_loop_on_signal(loop, 4711, on_signal, letter('s'), &err), -1);
 }

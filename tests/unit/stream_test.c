@@ -38,7 +38,7 @@ Test(stream, plain_echo)
 
     stream_peer_start(&peer);
     cr_assert_eq(stream_client_connect(peer.port), PQ_OK, "%s", tester.err.text);
-    stream_client_check_echo();
+    stream_client_check_echo(&peer);
     stream_client_disconnect();
     stream_peer_stop(&peer);
 }
@@ -51,7 +51,7 @@ Test(stream, tls_echo_with_ca)
     tester.options.ca_file = peer.certificate_file;
     tester.options.tls_min = "1.3";
     cr_assert_eq(stream_client_connect(peer.port), PQ_OK, "%s", tester.err.text);
-    stream_client_check_echo();
+    stream_client_check_echo(&peer);
     stream_client_disconnect();
     stream_peer_stop(&peer);
 }

@@ -22,7 +22,7 @@ Test(stream_tls, pinned_certificate_needs_no_ca)
             spelling[strlen(spelling)] = (char)(*digit | 0x20); /* lower case */
     tester.options.fingerprint = spelling;
     cr_assert_eq(stream_client_connect(peer.port), PQ_OK, "%s", tester.err.text);
-    stream_client_check_echo();
+    stream_client_check_echo(&peer);
     stream_client_disconnect();
     stream_peer_stop(&peer);
 }
@@ -67,6 +67,7 @@ Test(stream_tls, wrong_name_is_refused)
     stream_client_start_tls(&peer);
     tester.options.ca_file = peer.certificate_file;
     tester.options.host = "localhost";
+    stream_peer_go(&peer);
     cr_assert_eq(stream_client_connect(peer.port), PQ_E_TLS);
     stream_client_disconnect();
 
@@ -99,7 +100,7 @@ Test(stream_tls, old_tls_is_refused)
 
     tester.options.tls_min = NULL;
     cr_assert_eq(stream_client_connect(peer.port), PQ_OK, "%s", tester.err.text);
-    stream_client_check_echo();
+    stream_client_check_echo(&peer);
     stream_client_disconnect();
     stream_peer_stop(&peer);
 }
@@ -127,7 +128,7 @@ Test(stream_tls, tls_through_a_proxy)
     tester.options.proxy_userpwd = &userpwd;
     tester.options.fingerprint = proxy.fingerprint;
     cr_assert_eq(connect_through(&proxy, "pve.invalid"), PQ_OK, "%s", tester.err.text);
-    stream_client_check_echo();
+    stream_client_check_echo(&proxy);
     stream_client_disconnect();
     stream_peer_stop(&proxy);
     pq_secret_done(&userpwd);

@@ -1,6 +1,5 @@
 #include "transport/config/value_text.h"
 
-#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -97,36 +96,28 @@ bool pq_text_is_node(const char *text)
            text[length - 1] != '-';
 }
 
-/* Length of "scheme://" at the start of `text` if libcurl knows it for proxies, 0 without one,
- * SIZE_MAX for another. */
-static size_t proxy_scheme_length(const char *text)
+static bool is_proxy_scheme(const char *text, size_t length)
 {
+    /* What libcurl takes. */
     static const char *const schemes[] = {"http",    "https",  "socks4",
                                           "socks4a", "socks5", "socks5h"};
-    const char *mark = strstr(text, "://");
 
-    if (mark == NULL)
-        return 0;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        size_t length = strlen(schemes[i]);
-
-        if ((size_t)(mark - text) == length && strncasecmp(text, schemes[i], length) == 0)
-            return length + 3;
+        if (length == strlen(schemes[i]) && strncasecmp(text, schemes[i], length) == 0)
+            return true;
     }
-    return SIZE_MAX;
+    return false;
 }
 
 bool pq_text_is_proxy(const char *text)
 {
-    size_t scheme = proxy_scheme_length(text);
-    const char *host = text + scheme;
-    size_t length;
+    const char *mark = strstr(text, "://"), *host = mark != NULL ? mark + 3 : text;
+    size_t length = strlen(host);
 
     if (text[0] == '\0')
         return true;
-    if (scheme == SIZE_MAX)
+    if (mark != NULL && !is_proxy_scheme(text, (size_t)(mark - text)))
         return false;
-    length = strlen(host);
     if (length > 0 && host[length - 1] == '/')
         length--;
     return is_name_of(host, length, ".-_:[]%");

@@ -27,21 +27,16 @@ void pq_locate_wait_stop(pq_locate_wait *wait)
     wait->locate = NULL;
 }
 
-static void take_list(pq_locate *locate, const pq_error *err, const pq_json *data)
+static int take_list(pq_locate *locate, const pq_json *data, pq_error *err)
 {
     pq_guests guests = {0};
-    if (err != NULL)
-        locate->outcome = *err;
-    else if (pq_guests_read(&guests, data, &locate->outcome) == 0)
-        pq_error_clear(&locate->outcome);
-    if (locate->outcome.code != PQ_OK) {
-        locate->outcome.effect = PQ_EFFECT_NONE;
-        return;
-    }
+    if (pq_guests_read(&guests, data, err) < 0)
+        return -1;
     pq_guests_done(&locate->guests);
     locate->guests = guests;
-    locate->fetched = true;
+    locate->listed_at = locate->asked_at;
     pq_trace("located", PQ_INT("guests", guests.count));
+    return 0;
 }
 
 static void fetched(void *context, const pq_error *err, pq_refusal refusal, const pq_json *data)
@@ -49,7 +44,13 @@ static void fetched(void *context, const pq_error *err, pq_refusal refusal, cons
     pq_locate *locate = context;
     (void)refusal;
     locate->fetching = false;
-    take_list(locate, err, data);
+    if (err != NULL)
+        locate->failure = *err;
+    if (err != NULL || take_list(locate, data, &locate->failure) < 0) {
+        locate->failure.effect = PQ_EFFECT_NONE;
+        for (pq_locate_wait *wait = locate->waits; wait != NULL; wait = wait->next)
+            wait->failed = true;
+    }
     pq_defer_start(locate->loop, &locate->serve, serve, locate);
 }
 
@@ -69,13 +70,7 @@ static void fetch(pq_locate *locate)
 
 static bool is_fresh(const pq_locate *locate, const pq_locate_wait *wait)
 {
-    return locate->fetched && locate->asked_at >= wait->not_before;
-}
-
-/* Who asked before the last fetch failed is told so. */
-static bool has_failed(const pq_locate *locate, const pq_locate_wait *wait)
-{
-    return locate->outcome.code != PQ_OK && locate->asked_at >= wait->not_before;
+    return locate->listed_at != 0 && locate->listed_at >= wait->not_before;
 }
 
 /* Tells one asker, which may free everything; the others get their own turn. */
@@ -83,20 +78,19 @@ static void serve(void *context)
 {
     pq_locate *locate = context;
     pq_locate_wait *wait = locate->waits;
-    if (locate->fetching)
-        return;
-    while (wait != NULL && !is_fresh(locate, wait) && !has_failed(locate, wait))
+    while (wait != NULL && !wait->failed && !is_fresh(locate, wait))
         wait = wait->next;
     if (wait == NULL) {
-        if (locate->waits != NULL)
+        if (locate->waits != NULL && !locate->fetching)
             fetch(locate);
         return;
     }
-    pq_error err = locate->outcome;
+    bool good = is_fresh(locate, wait);
+    pq_error err = locate->failure;
     pq_locate_wait_stop(wait);
     if (locate->waits != NULL)
         pq_defer_start(locate->loop, &locate->serve, serve, locate);
-    wait->ready(wait->context, err.code != PQ_OK ? &err : NULL);
+    wait->ready(wait->context, good ? NULL : &err);
 }
 
 void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, pq_ms not_before,
@@ -106,6 +100,7 @@ void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, pq_ms not_bef
     wait->ready = ready;
     wait->context = context;
     wait->not_before = not_before;
+    wait->failed = false;
     pq_locate_wait **end = &locate->waits;
     while (*end != NULL)
         end = &(*end)->next;

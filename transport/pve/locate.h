@@ -18,6 +18,7 @@ typedef struct pq_locate_wait {
     pq_locate_fn ready;
     void *context;
     pq_ms not_before;
+    bool failed; /* a fetch failed while it waited */
     struct pq_locate_wait *next, **link;
 } pq_locate_wait;
 
@@ -25,11 +26,11 @@ typedef struct pq_locate {
     pq_loop *loop;
     const pq_api *api;
     pq_guests guests;
-    bool fetched;
-    pq_ms asked_at; /* when the request for `guests`, or the one under way, was made */
+    pq_ms listed_at; /* when `guests` was asked for; 0: never */
+    pq_ms asked_at;  /* when the fetch under way was started */
     pq_api_call call;
     bool fetching;
-    pq_error outcome; /* of the last fetch */
+    pq_error failure; /* of the last fetch that failed */
     pq_locate_wait *waits;
     pq_defer serve;
 } pq_locate;

@@ -14,25 +14,34 @@ static bool is_ascii(const char *text)
     return true;
 }
 
-int pq_request_exec(pq_buf *body, const pq_exec_request *request, pq_error *err)
+/* The JSON array of arguments. */
+static int add_command(pq_buf *body, const char *const *argv, size_t *ret_args, pq_error *err)
+{
+    size_t args = 0;
+    for (size_t i = 0; argv[i] != NULL; i++) {
+        if (!is_ascii(argv[i]))
+            return pq_fail(err, PQ_E_INTERNAL, "argument %zu has characters that are not ASCII",
+                           i);
+        if (pq_buf_add_byte(body, i == 0 ? '[' : ',', err) < 0)
+            return -1;
+        size_t before = body->length;
+        if (pq_json_write_text(body, argv[i], strlen(argv[i]), err) < 0)
+            return -1;
+        args += body->length - before - 2;
+    }
+    *ret_args = args;
+    return pq_buf_add_byte(body, ']', err);
+}
+
+int pq_request_exec(pq_buf *body, const pq_exec_request *request, size_t *ret_args, pq_error *err)
 {
     if (request->argv[0] == NULL || request->argv[0][0] == '\0')
         return pq_fail(err, PQ_E_INTERNAL, "no program to run");
     if (request->input_length > PQ_REQUEST_INPUT_MAX)
         return pq_fail(err, PQ_E_TOO_LARGE, "input of %zu bytes; the API takes %zu",
                        request->input_length, PQ_REQUEST_INPUT_MAX);
-    if (pq_buf_add_text(body, "{\"command\":", err) < 0)
-        return -1;
-    for (size_t i = 0; request->argv[i] != NULL; i++) {
-        const char *arg = request->argv[i];
-        if (!is_ascii(arg))
-            return pq_fail(err, PQ_E_INTERNAL, "argument %zu has characters that are not ASCII",
-                           i);
-        if (pq_buf_add_byte(body, i == 0 ? '[' : ',', err) < 0 ||
-            pq_json_write_text(body, arg, strlen(arg), err) < 0)
-            return -1;
-    }
-    if (pq_buf_add_byte(body, ']', err) < 0)
+    if (pq_buf_add_text(body, "{\"command\":", err) < 0 ||
+        add_command(body, request->argv, ret_args, err) < 0)
         return -1;
     if (request->input != NULL &&
         (pq_buf_add_text(body, ",\"input-data\":", err) < 0 ||

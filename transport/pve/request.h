@@ -16,8 +16,9 @@
 
 /* Body of POST .../agent/exec. Arguments are ASCII without exception: pvedaemon counts characters
  * where it should count bytes, which cuts the message to the agent short and hangs its channel.
+ * *ret_args is what pq_agent_limits counts as args_bytes (transport/pve/limits.h).
  * Fails with INTERNAL (not ASCII, no program), TOO_LARGE (input), NOMEM. */
-int pq_request_exec(pq_buf *body, const pq_exec_request *request, pq_error *err);
+int pq_request_exec(pq_buf *body, const pq_exec_request *request, size_t *ret_args, pq_error *err);
 
 /* The same as a form, from such a JSON body, which is changed. Fields `command` repeat, as every
  * daemon takes them, unless an argument is empty or the only one: old daemons would drop or split

@@ -23,7 +23,7 @@ typedef struct stream_client {
     unsigned char *out; /* STREAM_ECHO_BYTES to send */
     unsigned char *in;
     size_t sent, received;
-    int waits; /* sends for which there was no room */
+    bool full; /* the last send was cut short */
     pq_stream_got got;
 } stream_client;
 
@@ -44,5 +44,6 @@ void stream_client_disconnect(void);
 /* Starts a TLS peer and makes the client expect one. */
 void stream_client_start_tls(stream_peer *peer);
 
-/* Sends and receives STREAM_ECHO_BYTES at once, and compares. Once in a test. */
-void stream_client_check_echo(void);
+/* Sends until nothing fits any more, lets the peer go, sends and receives the rest at once, and
+ * compares. Once in a test. */
+void stream_client_check_echo(stream_peer *peer);

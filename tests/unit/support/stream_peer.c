@@ -100,6 +100,14 @@ static bool be_proxy(stream_peer *peer, int fd)
            strstr(peer->proxy_answer, " 200 ") != NULL;
 }
 
+static void await_go(stream_peer *peer)
+{
+    if (peer->kind != PEER_ECHO)
+        return;
+    sem_wait(&peer->gate);
+    sem_post(&peer->gate); /* it stays open */
+}
+
 static void echo_tls(stream_peer *peer, int fd)
 {
     char bytes[8192];
@@ -108,6 +116,7 @@ static void echo_tls(stream_peer *peer, int fd)
 
     SSL_set_fd(ssl, fd);
     if (SSL_accept(ssl) == 1) {
+        await_go(peer);
         while (peer->kind == PEER_ECHO && (got = SSL_read(ssl, bytes, sizeof bytes)) > 0)
             if (SSL_write(ssl, bytes, got) != got)
                 break;
@@ -116,11 +125,12 @@ static void echo_tls(stream_peer *peer, int fd)
     SSL_free(ssl);
 }
 
-static void echo_plain(const stream_peer *peer, int fd)
+static void echo_plain(stream_peer *peer, int fd)
 {
     char bytes[8192];
     ssize_t got;
 
+    await_go(peer);
     while (peer->kind == PEER_ECHO && (got = read(fd, bytes, sizeof bytes)) > 0)
         if (write(fd, bytes, (size_t)got) != got)
             break;
@@ -152,12 +162,19 @@ void stream_peer_start(stream_peer *peer)
     peer->listener = stream_peer_listen(&peer->port);
     if (peer->tls)
         make_identity(peer);
+    cr_assert_eq(sem_init(&peer->gate, 0, 0), 0);
     cr_assert_eq(pthread_create(&peer->thread, NULL, serve, peer), 0);
+}
+
+void stream_peer_go(stream_peer *peer)
+{
+    sem_post(&peer->gate);
 }
 
 void stream_peer_stop(stream_peer *peer)
 {
     shutdown(peer->listener, SHUT_RDWR);
+    stream_peer_go(peer);
     pthread_join(peer->thread, NULL);
     close(peer->listener);
     if (peer->tls) {

@@ -6,13 +6,14 @@
 
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "transport/base/digest.h"
 
 typedef enum stream_peer_kind {
-    PEER_ECHO,   /* sends back what comes until the end */
+    PEER_ECHO,   /* waits for stream_peer_go(), then sends back what comes until the end */
     PEER_SILENT, /* accepts the connection and says nothing, no TLS either */
     PEER_CUT,    /* closes the connection as soon as it is up */
 } stream_peer_kind;
@@ -29,12 +30,16 @@ typedef struct stream_peer {
     char proxy_request[2048];  /* valid after stream_peer_stop() */
     int listener;
     SSL_CTX *context;
+    sem_t gate;
     pthread_t thread;
 } stream_peer;
 
 void stream_peer_start(stream_peer *peer);
 
-/* Ends after the peer's connection was closed. */
+/* Lets echoes begin, this one and all later ones. */
+void stream_peer_go(stream_peer *peer);
+
+/* Returns after the client has closed its connection. */
 void stream_peer_stop(stream_peer *peer);
 
 /* A listening socket on 127.0.0.1. */

@@ -1,0 +1,50 @@
+/*
+ * fetch_file: a file out of the guest, whole or not at all.   (filexfer)
+ *
+ * Theory of operation. One script (guest/open.sh) says what the file is and hands back a small one
+ * at once with its SHA-256; more is read in pieces, several on their way (exec/range.h), while the
+ * guest computes the SHA-256 (guest/sum.sh). Locally the bytes go to a file with an unpredictable
+ * name next to the destination, which is renamed when everything is there and the checksums
+ * agree; to a descriptor, or a destination that is no regular file, they go straight.
+ *
+ * Files that say they are empty, as in /proc, are read as far as one answer reaches.
+ *
+ *   OPENING -> (small) -------------> done
+ *          \-> READING -> COMPARING -> done
+ */
+#pragma once
+
+#include "exec/session.h"
+#include "transport/base/digest.h"
+
+typedef struct pq_fetch pq_fetch;
+
+typedef struct pq_fetch_request {
+    const char *remote_path; /* any bytes but NUL; relative to the home directory */
+    const char *local_path;  /* a file, or a directory to put it in; NULL: to `fd` */
+    int fd;                  /* borrowed; used when local_path is NULL */
+    int mode;                /* permission bits of a new local file; -1: those in the guest,
+                              * less the umask */
+} pq_fetch_request;
+
+typedef struct pq_fetch_result {
+    uint64_t bytes;
+    unsigned mode;           /* in the guest */
+    bool digest_checked;     /* as in put.h */
+    char sha256[PQ_SHA256_HEX_SIZE];
+} pq_fetch_result;
+
+typedef struct pq_fetch_events {
+    void (*progress)(void *context, uint64_t bytes, int64_t total);
+    void (*done)(void *context, const pq_error *err, const pq_fetch_result *result);
+} pq_fetch_events;
+
+/* NULL with USAGE for an empty path, or NOMEM. Problems with the local file arrive in `done`. */
+pq_fetch *pq_fetch_start(pq_session *session, const pq_fetch_request *request,
+                         const pq_fetch_events *events, void *context, pq_error *err);
+
+/* Gives up; nothing is left locally, `done` says CANCELLED. */
+void pq_fetch_cancel(pq_fetch *fetch);
+
+/* Forgets the fetch without `done`; nothing is left locally. NULL is fine. */
+void pq_fetch_drop(pq_fetch *fetch);

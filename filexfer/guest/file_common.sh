@@ -1,0 +1,52 @@
+# Put behind exec's common.sh in front of the scripts that move files.
+
+# Makes $path absolute: a relative one starts at the home directory, as with scp.
+absolute() {
+    case $path in
+    /*) return ;;
+    esac
+    home=$HOME
+    case $home in
+    '' | /)
+        own_id=$(id -u)
+        while IFS=: read -r name password id group gecos dir login; do
+            [ "$id" = "$own_id" ] && home=$dir && break
+        done </etc/passwd
+        ;;
+    esac
+    path=${home:-/root}/$path
+}
+
+# Sets $sha256 to that of file $1, or to - where the guest has no tool for it.
+sha256_of() {
+    sha256=
+    if command -v sha256sum >&2; then
+        sha256=$(sha256sum <"$1")
+    elif command -v sha256 >&2; then
+        sha256=$(sha256 -q <"$1")
+    elif command -v openssl >&2; then
+        sha256=$(openssl dgst -sha256 -r <"$1")
+    elif command -v python3 >&2; then
+        sha256=$(python3 -c 'import hashlib,sys
+h=hashlib.sha256()
+for b in iter(lambda:sys.stdin.buffer.read(65536),b""):h.update(b)
+print(h.hexdigest())' <"$1")
+    fi
+    sha256=${sha256%% *}
+    sha256=${sha256:--}
+}
+
+# Sets $cksum to "CRC-BYTES" of file $1, or to - without cksum(1).
+cksum_of() {
+    cksum=-
+    command -v cksum >&2 && cksum=$(cksum <"$1") && cksum=${cksum%% *}-${cksum##* }
+}
+
+# Mode in octal and size of file $1 in $mode and $size, through whichever stat(1) there is.
+stat_of() {
+    set -- "$1" "$(stat -L -c '%a %s' "$1" || stat -L -f '%Lp %z' "$1")"
+    mode=${2% *} size=${2#* }
+    [ -n "$mode" ] && return
+    mode=- size=$(wc -c <"$1")
+    size=$((size))
+}

@@ -1,0 +1,54 @@
+"""The real QEMU guest: what only a virtio-serial port shows."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Lab
+from rawhttp import Api
+
+
+@pytest.fixture
+def real(qemu_lab: Lab) -> Iterator[Api]:
+    with Api(qemu_lab) as api:
+        yield api
+
+
+def test_commands_and_files(real: Api) -> None:
+    status = real.run("sh", "-c", "echo $HOME; uname -r; exit 5", vmid=200)
+    assert status["exitcode"] == 5 and status["out-data"].startswith("/\n6.")
+    real.agent("POST", "file-write", {"file": "/tmp/x", "content": "\u00ff\0"}, vmid=200)
+    assert real.agent("GET", "file-read?file=/tmp/x", vmid=200).data["content"] == "\u00ff\0"
+    assert real.lab.guest(200).run(["cat", "/tmp/x"]).stdout == b"\xff\0"
+
+
+def test_calls_made_one_after_the_other_meet_the_agents_sleep(real: Api) -> None:
+    seconds = [real.agent("POST", "ping", vmid=200, fresh=False).seconds for _ in range(5)]
+    assert 0.15 < statistics.median(seconds) < 0.4
+
+
+def test_processes_and_restart(real: Api) -> None:
+    guest = real.lab.guest(200)
+    pid = real.exec("sh", "-c", "setsid sleep 99 & sleep 98", vmid=200).data["pid"]
+    time.sleep(0.5)
+    assert sorted(p["argv"][-1] for p in guest.processes() if p["comm"] == "sleep") == ["98", "99"]
+    real.lab.restart_agent(200)
+    assert [p for p in guest.processes() if p["comm"] == "sleep"] == []
+    assert real.status(pid, vmid=200).reason == "Agent error: Invalid parameter 'pid'"
+
+
+def test_frozen_agent_process(real: Api) -> None:
+    real.lab.freeze_agent(200)
+    assert real.agent("POST", "ping", vmid=200).reason == "QEMU guest agent is not running"
+    real.lab.unfreeze_agent(200)
+    time.sleep(0.3)
+    assert real.agent("POST", "ping", vmid=200).status == 200
+
+
+def test_room_for_large_files(real: Api) -> None:
+    done = real.lab.guest(200).run(["sh", "-c", "head -c 268435456 /dev/zero > /tmp/big && rm /tmp/big"])
+    assert done.exit_code == 0
