@@ -93,9 +93,8 @@ static void tell_wait(pq_call *call, const pq_error *err, pq_ms waited)
 static void retry(pq_call *call, const pq_error *err, pq_loop_fn next)
 {
     pq_ms waited = pq_now() - call->last_good;
-    /* What is too large stays so: the caller makes smaller calls. */
-    bool hopeless = !err->retryable || err->code == PQ_E_TOO_LARGE;
-    if (hopeless || waited >= pq_session_connect_timeout(call->session)) {
+    if (!pq_poll_may_retry(err, call->failures, waited,
+                           pq_session_connect_timeout(call->session))) {
         give_up(call, err);
         return;
     }

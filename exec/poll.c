@@ -19,3 +19,13 @@ pq_ms pq_poll_retry_delay(unsigned attempt)
 {
     return attempt < 6 ? (pq_ms)100 << (attempt - 1) : 5000;
 }
+
+bool pq_poll_may_retry(const pq_error *err, unsigned failures, pq_ms waited, pq_ms patience)
+{
+    /* What is too large stays so: the caller makes smaller calls. */
+    if (err->code == PQ_E_TOO_LARGE)
+        return false;
+    if (err->code == PQ_E_BAD_ANSWER)
+        return failures < PQ_POLL_BAD_ANSWERS_MAX;
+    return err->retryable && waited < patience;
+}

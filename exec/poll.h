@@ -8,6 +8,7 @@
 #pragma once
 
 #include "transport/base/clock.h"
+#include "transport/base/error.h"
 
 /* Longest delay between two questions about a command. */
 #define PQ_POLL_MAX_MS 1000
@@ -22,3 +23,11 @@ pq_ms pq_poll_look_delay(pq_ms age);
 /* Delay before try number `attempt` (1 is the first repetition) after a failure: doubles from
  * 100 ms up to 5 s. */
 pq_ms pq_poll_retry_delay(unsigned attempt);
+
+/* Answers in a row that make no sense before they are believed to be the server's way: a broken
+ * proxy may garble one. */
+#define PQ_POLL_BAD_ANSWERS_MAX 3
+
+/* Whether to try an idempotent operation again that has failed `failures` times in a row before
+ * this, `waited` ms after the server last did what it was asked. */
+bool pq_poll_may_retry(const pq_error *err, unsigned failures, pq_ms waited, pq_ms patience);

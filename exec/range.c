@@ -180,7 +180,8 @@ static void on_piece(void *context, const pq_error *err, pq_buf *bytes, bool eof
     }
     if (err != NULL) {
         pq_ms waited = pq_now() - piece->last_good;
-        if (!err->retryable || waited > pq_session_connect_timeout(range->session)) {
+        if (!pq_poll_may_retry(err, piece->failures, waited,
+                               pq_session_connect_timeout(range->session))) {
             finish(range, err);
             return;
         }

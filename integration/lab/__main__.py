@@ -12,12 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .control import ControlServer
-from .guests.base import GuestError
-from .profiles import PROFILES
-from .server import DEFAULTS, LabServer
-from .spec import SpecError
 from . import spec
+from .control import ControlServer
+from .guests import images
+from .guests.base import GuestError
+from .profiles import DEFAULT_PROFILE, PROFILES
+from .server import LabServer
 
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -26,8 +26,6 @@ def main() -> int:
     """Run one subcommand."""
     arguments = _parse_arguments()
     if arguments.command == "build":
-        from .guests import images
-
         print(images.build_all())
         return 0
     return _up(arguments)
@@ -38,9 +36,13 @@ def _parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="run the lab; prints one JSON line when ready", epilog=spec.__doc__)
     up.add_argument("--dir", type=Path, help="where to keep sockets, certificates and logs (default: a temporary one)")
-    up.add_argument("--profile", default=DEFAULTS["profile"], choices=list(PROFILES))
-    up.add_argument("--vm", action="append", metavar="SPEC", help="VMID:NAME:NODE:KIND[,OPTION=VALUE...]; may be repeated")
-    up.add_argument("--nodes", default="pve1,pve2", help="nodes that exist even without VMs; the first is the local one")
+    up.add_argument("--profile", default=DEFAULT_PROFILE, choices=list(PROFILES))
+    up.add_argument(
+        "--vm", action="append", metavar="SPEC", help="VMID:NAME:NODE:KIND[,OPTION=VALUE...]; may be repeated"
+    )
+    up.add_argument(
+        "--nodes", default="pve1,pve2", help="nodes that exist even without VMs; the first is the local one"
+    )
     up.add_argument("--port", type=int, default=0, help="TCP port (default: any free one)")
     up.add_argument("--no-pace", action="store_true", help="answer as fast as possible instead of as PVE does")
     up.add_argument("--foreground", action="store_true", help="do not stop when standard input ends")
@@ -57,7 +59,7 @@ def _up(arguments: argparse.Namespace) -> int:
     directory = arguments.dir or Path(tempfile.mkdtemp(prefix="pve-qga-lab-"))
     lab: LabServer | None = None
     try:
-        vms = arguments.vm or DEFAULTS["vms"]
+        vms = arguments.vm or list(spec.DEFAULT_VMS)
         lab = LabServer(directory, arguments.profile, vms, arguments.nodes.split(","), arguments.port)
         lab.set_pace(not arguments.no_pace)
         lab.start()
@@ -66,7 +68,7 @@ def _up(arguments: argparse.Namespace) -> int:
         ControlServer(control, lab)
         print(json.dumps({**lab.describe(), "control": str(control)}), flush=True)
         _wait(stop_read, arguments.foreground)
-    except (SpecError, GuestError) as error:
+    except (spec.SpecError, GuestError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     finally:

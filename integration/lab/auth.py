@@ -148,7 +148,11 @@ class Authority:
         stamp = f"{int(self.now()):08X}"
         plain = f"PVE:{subject}:{stamp}"
         csrf = f"{stamp}:{self._mac(f'csrf {stamp} {userid}', 32)}"
-        return {"ticket": f"{plain}::{self._mac(plain + signed_for, 256)}", "username": userid, "CSRFPreventionToken": csrf}
+        return {
+            "ticket": f"{plain}::{self._mac(plain + signed_for, 256)}",
+            "username": userid,
+            "CSRFPreventionToken": csrf,
+        }
 
     def _ticket_subject(self, ticket: str, signed_for: str = "") -> str | None:
         """Whom an unexpired ticket of ours speaks for."""
@@ -160,7 +164,9 @@ class Authority:
 
     def _csrf_fits(self, csrf: str, userid: str) -> bool:
         stamp, _, mac = csrf.partition(":")
-        if not re.fullmatch(r"[0-9A-F]{8}", stamp) or not hmac.compare_digest(mac, self._mac(f"csrf {stamp} {userid}", 32)):
+        if not re.fullmatch(r"[0-9A-F]{8}", stamp) or not hmac.compare_digest(
+            mac, self._mac(f"csrf {stamp} {userid}", 32)
+        ):
             return False
         return -_CLOCK_SKEW_S < self.now() - int(stamp, 16) < TICKET_LIFE_S
 

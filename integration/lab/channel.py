@@ -35,9 +35,7 @@ class AgentCommandError(Exception):
     """The agent answered with an error object; the text is its ``desc``."""
 
 
-def run(
-    socket_path: str, command: str, arguments: dict[str, Any] | None = None, timeout_s: float | None = None
-) -> Any:
+def run(socket_path: str, command: str, arguments: dict[str, Any] | None = None, timeout_s: float | None = None) -> Any:
     """Run one agent command on a connection of its own and return its ``return`` value."""
     timeout_s = timeout_s or _LONG_COMMANDS_S.get(command, COMMAND_TIMEOUT_S)
     sync_id = int(f"{os.getpid()}0{next(_ids)}")
@@ -68,9 +66,9 @@ def _connect(path: str, timeout_s: float) -> socket.socket:
         except OSError as error:
             sock.close()
             if error.errno != errno.EAGAIN:
-                raise ChannelError(f"unable to connect to VM qga socket - {os.strerror(error.errno or 0)}") from None
+                raise ChannelError(f"unable to connect to qga socket - {os.strerror(error.errno or 0)}") from None
         if time.monotonic() - started >= timeout_s:
-            raise ChannelError(f"unable to connect to VM qga socket - timeout after {attempt} retries")
+            raise ChannelError(f"unable to connect to qga socket - timeout after {attempt} retries")
         time.sleep(_CONNECT_RETRY_S)
     raise AssertionError
 
@@ -122,4 +120,5 @@ def _parse(data: bytes, sync_id: int) -> dict[str, Any] | None:
         return None
     if int(seen) != sync_id:
         raise ChannelError(f"got wrong command id '{seen}' (expected {sync_id})")
-    return json.loads(lines[1])
+    answer: dict[str, Any] = json.loads(lines[1])
+    return answer

@@ -66,7 +66,9 @@ class Lab:
     def __enter__(self) -> Lab:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -102,7 +104,7 @@ class Lab:
 
     def counters(self) -> dict[str, Any]:
         """Requests by kind, acts in guests, connections, bytes, peaks of calls in flight."""
-        return self.ask("counters")
+        return dict(self.ask("counters"))
 
     def reset_counters(self) -> None:
         """Forget counters and the request log."""
@@ -110,15 +112,15 @@ class Lab:
 
     def log(self) -> list[dict[str, Any]]:
         """The request log, oldest first."""
-        return self.ask("log")
+        return list(self.ask("log"))
 
     def fault(self, kind: str, action: str, **fields: Any) -> int:
         """Plan a fault; see ``faults.py`` for the fields. Returns the rule's id."""
-        return self.ask("fault", kind=kind, action=action, **fields)
+        return int(self.ask("fault", kind=kind, action=action, **fields))
 
     def faults(self) -> list[dict[str, Any]]:
         """The planned faults with how often each matched and fired."""
-        return self.ask("faults")
+        return list(self.ask("faults"))
 
     def clear_faults(self) -> None:
         """Forget all planned faults."""
@@ -182,7 +184,7 @@ class Lab:
 
     def add_token(self, tokenid: str, privileges: list[str] | dict[str, list[str]] | None = None) -> dict[str, str]:
         """Add an API token; returns ``token_id`` and ``token_secret``."""
-        return self.ask("add_token", tokenid=tokenid, privileges=privileges)
+        return dict(self.ask("add_token", tokenid=tokenid, privileges=privileges))
 
     def revoke_token(self, tokenid: str) -> None:
         """Remove an API token."""
@@ -208,7 +210,7 @@ class GuestHandle:
 
     def processes(self) -> list[dict[str, Any]]:
         """The guest's processes besides its init and its agent."""
-        return self.lab.ask("guest_processes", vmid=self.vmid)
+        return list(self.lab.ask("guest_processes", vmid=self.vmid))
 
     def path(self, path: str) -> Path:
         """Where this machine sees a path of the guest (socket guests only; new after each start of the VM)."""

@@ -26,7 +26,7 @@ def decode_form(data: str, joins_with_nul: bool = False) -> dict[str, Any]:
     for field in _SEPARATOR.split(data) if data else ():
         parts = field.split("=")
         key = _unescape(parts[0])
-        value = _unescape(parts[1]) if len(parts) > 1 and any(parts[1:]) else None
+        value: Any = _unescape(parts[1]) if len(parts) > 1 and any(parts[1:]) else None
         old = params.get(key)
         if value is not None and old is not None:
             if joins_with_nul:

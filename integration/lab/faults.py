@@ -1,8 +1,8 @@
 """Faults that tests plan: which calls they meet, and what happens to those.
 
 A rule names the kind of call (``exec``, ``file-read``, ... or ``*``), perhaps a VM, which of the matching calls
-are hit (``nth``, or ``every`` k-th), and how many times at most (``count``, 0 for no limit). Whether the guest acted is the
-property that matters, so every action says when it strikes:
+are hit (``nth``, or ``every`` k-th), and how many times at most (``count``, 0 for no limit). Whether the guest
+acted is the property that matters, so every action says when it strikes:
 
 before the node acts: ``cut-before``, ``status-before``, ``not-running``, ``timeout-before``, ``delay``
 after the node acted: ``cut-after``, ``cut-mid``, ``status-after``, ``timeout-after``, ``garbage``

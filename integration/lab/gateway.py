@@ -5,27 +5,23 @@ The order is pveproxy's: credentials before the body, privileges before paramete
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
+from . import answers, parameters
 from .api import router
 from .api.method import Call, Environment, Method
 from .auth import ANYONE, Identity, check_privileges
 from .daemon import HopTimeout
-from .encoding import decode_form, encode_form, encode_json
-from .errors import ApiError, Disconnect, HttpError, parameter_error
+from .errors import ApiError, Disconnect, HttpError
 from .faults import FaultPlan, Rule
 from .http1 import Request, Response
 from .profiles import Profile
-from .schema import verify
 from .sabotage import Cut, spoil
+from .schema import verify
 
 UNAUTHORIZED_DELAY_S = 3.0
-_JSON = "application/json;charset=UTF-8"
-_STALLED_HOP_S = 5.0
 
 
 @dataclass
@@ -46,6 +42,33 @@ class Outcome:
     fault: Rule | None = None
 
 
+@dataclass(frozen=True)
+class _Target:
+    """What a request is for."""
+
+    method: Method
+    uri_params: dict[str, str]
+    form: str
+    profile: Profile
+
+    @property
+    def vmid(self) -> int | None:
+        text = self.uri_params.get("vmid", "")
+        return int(text) if text.isdigit() else None
+
+    def gauges(self) -> list[str]:
+        """The names under which calls in flight are counted."""
+        node = [f"node {self.uri_params['node']}"] if "node" in self.uri_params else []
+        return node if self.vmid is None else [*node, f"vm {self.vmid}"]
+
+    def failure(self, status: int, message: str) -> Response:
+        return answers.failure(ApiError(status, message), self.form, self.profile)
+
+    def got_timeout(self) -> Response:
+        command = f"guest-{self.method.kind}"
+        return self.failure(500, f"VM {self.vmid} qga command '{command}' failed - got timeout\n")
+
+
 class Gateway:
     """Answers requests under ``/api2``."""
 
@@ -56,10 +79,10 @@ class Gateway:
 
     def authenticate(self, request: Request) -> Identity:
         """Who sent the request; raises the 401 answer. Needs only the headers."""
-        _, form = _split(request.path)
+        uri, form = _split(request.path)
         if not form:
             raise HttpError(501, "no such uri")
-        found = router.find(request.method, _split(request.path)[0])
+        found = router.find(request.method, uri)
         if found and found[0].public:
             return ANYONE
         try:
@@ -71,20 +94,22 @@ class Gateway:
     def handle(self, request: Request, identity: Identity) -> Outcome:
         """Answer one whole request."""
         uri, form = _split(request.path)
-        if form not in ("json", "extjs"):
+        if form not in answers.FORMS:
             raise HttpError(501, f"no formatter for uri {uri}, {form}")
         found = router.find(request.method, uri)
         if found is None:
-            error = ApiError(501, f"Method '{request.method} {uri}' not implemented")
-            return Outcome(_error_response(error, form, self.settings.profile))
-        method, uri_params = found
-        vmid = int(uri_params["vmid"]) if uri_params.get("vmid", "").isdigit() else None
-        gauges = [g for g in (f"vm {vmid}" if vmid else "", f"node {uri_params.get('node', '')}") if g not in ("", "node ")]
+            missing = ApiError(501, f"Method '{request.method} {uri}' not implemented")
+            return Outcome(answers.failure(missing, form, self.settings.profile))
+        target = _Target(*found, form, self.settings.profile)
+        gauges = target.gauges()
         self._env.observer.enter(*gauges)
-        fault = self._faults.strike(method.kind, vmid)
-        outcome = Outcome(Response(200, "OK"), method.kind, vmid, fault)
+        fault = self._faults.strike(target.method.kind, target.vmid)
+        outcome = Outcome(Response(200, "OK"), target.method.kind, target.vmid, fault)
         try:
-            outcome.response = self._answer(request, identity, method, uri_params, form, fault)
+            early = None if fault is None else _before(fault, target)
+            outcome.response = early or self._answer(request, identity, target, fault)
+            if early is None and fault is not None:
+                outcome.response = _after(fault, outcome.response, target)
         except Disconnect as cut:
             cut.args = (outcome,)
             raise
@@ -92,172 +117,81 @@ class Gateway:
             self._env.observer.leave(*gauges)
         return outcome
 
-    def _answer(
-        self, request: Request, identity: Identity, method: Method, uri_params: dict[str, str], form: str, fault: Rule | None
-    ) -> Response:
-        profile = self.settings.profile
-        if fault is not None and (early := self._before(fault, method.kind, form, uri_params)):
-            return early
+    def _answer(self, request: Request, identity: Identity, target: _Target, fault: Rule | None) -> Response:
         try:
-            params = self._params(request, method, uri_params, profile)
-            if "authorization" in request.headers and not method.allow_token and "PVEAPIToken" in request.headers["authorization"]:
-                raise ApiError(403, f"Permission check failed (URI '{method.path}' not available with API token, need proper ticket.\n)")
-            if needed := method.needed(profile):
-                check_privileges(identity, f"/vms/{params['vmid']}", needed)
-            node = self._env.cluster.resolve_node(params["node"]) if "node" in params else self._env.cluster.local_node
-
-            def work() -> Any:
-                verified = verify(params, method.params(profile))
-                return method.handler(Call(self._env, profile, identity, node, verified))
-
-            hop = method.protected or node != self._env.cluster.local_node
-            response = self._deliver(work, node if hop else None, fault, form, profile)
+            response = self._call(request, identity, target, fault)
         except ApiError as error:
-            response = _error_response(error, form, profile)
+            response = answers.failure(error, target.form, target.profile)
         except HttpError as error:
-            response = self._http_error(error, form)
+            if error.status == 401:
+                error.delay_s = self.settings.unauthorized_delay_s
+            response = answers.refusal(error, target.form)
         except HopTimeout:
             response = Response(596, "Connection timed out")
-        response = self._over_status_line(response)
-        if request.accepts_gzip() and len(response.body) > 1024:
-            response = _gzipped(response)
-        return response if fault is None else self._after(fault, response, method.kind, form, uri_params)
+        return answers.compressed(response) if request.accepts_gzip() else response
 
-    def _deliver(
-        self, work: Callable[[], Any], node: str | None, fault: Rule | None, form: str, profile: Profile
-    ) -> Response:
-        """Have the work done, in a worker of ``node`` if given, and format its answer there."""
+    def _call(self, request: Request, identity: Identity, target: _Target, fault: Rule | None) -> Response:
+        """Check privileges, then run the method: here, or in a worker of the node where it must run."""
+        method, profile, cluster = target.method, target.profile, self._env.cluster
+        params = parameters.collect(request, method, target.uri_params, profile)
+        if not method.allow_token and "PVEAPIToken" in request.headers.get("authorization", ""):
+            reason = f"URI '{method.path}' not available with API token, need proper ticket."
+            raise ApiError(403, f"Permission check failed ({reason}\n)\n")
+        if needed := method.needed(profile):
+            check_privileges(identity, f"/vms/{params['vmid']}", needed)
+        node = cluster.resolve_node(params["node"]) if "node" in params else cluster.local_node
 
-        def answer() -> Response:
+        def work() -> Response:
             try:
-                return _success_response(work(), form)
+                verified = verify(params, method.params(profile))
+                return answers.success(method.handler(Call(self._env, profile, identity, node, verified)), target.form)
             except ApiError as error:
-                return _error_response(error, form, profile)
+                return answers.failure(error, target.form, profile)
 
-        def once() -> Response:
-            return answer() if node is None else replace(self._env.cluster.daemons[node].call(answer), inner=True)
+        def deliver() -> Response:
+            if not method.protected and node == cluster.local_node:
+                return work()
+            return answers.over_the_hop(cluster.daemons[node].call(work))
 
-        response = once()
-        if fault is not None and fault.action == "twice":
-            second = once()
-            return second if fault.answer == "second" else response
-        return response
+        return _twice(deliver, fault.answer) if fault is not None and fault.action == "twice" else deliver()
 
-    def _params(
-        self, request: Request, method: Method, uri_params: dict[str, str], profile: Profile
-    ) -> dict[str, Any]:
-        """All parameters, as they look after the hop to pvedaemon."""
-        sent: dict[str, Any] = {}
-        if request.method in ("POST", "PUT") and request.body:
-            if request.content_type() == "application/json" and profile.json_bodies:
-                sent = _decode_json(request.body)
-            else:
-                sent = decode_form(request.body.decode("latin-1"), not profile.command_is_array)
-                if method.protected:
-                    sent = self._reencoded(sent, profile)
-        sent |= decode_form(request.query, not profile.command_is_array)
-        sent.pop("_dc", None)
-        for name, value in uri_params.items():
-            if name in sent and str(sent[name]) != value:
-                text = "duplicate parameter (already defined in URI) with conflicting values!"
-                raise parameter_error({name: text})
-        return {**sent, **uri_params}
 
-    def _reencoded(self, params: dict[str, Any], profile: Profile) -> dict[str, Any]:
-        """A form is written anew for pvedaemon, which may make it too large for that one."""
-        form = encode_form(params)
-        if len(form) > profile.max_body_bytes:
-            raise HttpError(501, "for data too large")
-        return decode_form(form, not profile.command_is_array)
+def _twice(deliver: Callable[[], Response], answer: str) -> Response:
+    """Deliver a request two times, as a proxy does that lost the first answer."""
+    first, second = deliver(), deliver()
+    return first if answer == "first" else second
 
-    def _http_error(self, error: HttpError, form: str) -> Response:
-        delay = self.settings.unauthorized_delay_s if error.status == 401 else error.delay_s
-        if form == "extjs" and error.status == 401:
-            body = {"data": None, "success": 0, "status": 401, "message": error.reason + "\n"}
-            return Response(200, "OK", encode_json(body), _JSON, inner=True, delay_s=delay)
-        body_bytes = error.reason.encode() if error.body is None else error.body
-        return Response(error.status, error.reason, body_bytes, inner=True, delay_s=delay)
 
-    def _over_status_line(self, response: Response) -> Response:
-        """A status text with characters that have no byte breaks pvedaemon: its answer never comes."""
-        if not response.inner or all(ord(c) < 256 for c in response.reason):
-            return response
-        return Response(596, "Broken pipe", delay_s=_STALLED_HOP_S)
+def _before(fault: Rule, target: _Target) -> Response | None:
+    """What a fault does before the node acts; None lets the call go on."""
+    time.sleep(fault.delay_s)
+    match fault.action:
+        case "cut-before":
+            raise Cut
+        case "status-before":
+            return Response(fault.status, fault.reason)
+        case "not-running":
+            return target.failure(500, "QEMU guest agent is not running\n")
+        case "timeout-before":
+            return target.got_timeout()
+    return None
 
-    def _before(self, fault: Rule, kind: str, form: str, uri_params: dict[str, str]) -> Response | None:
-        """What a fault does before the node acts; None lets the call go on."""
-        time.sleep(fault.delay_s)
-        profile = self.settings.profile
-        match fault.action:
-            case "cut-before":
-                raise Cut
-            case "status-before":
-                return Response(fault.status, fault.reason)
-            case "not-running":
-                return _error_response(ApiError(500, "QEMU guest agent is not running\n"), form, profile)
-            case "timeout-before":
-                return _error_response(_got_timeout(kind, uri_params), form, profile)
-        return None
 
-    def _after(self, fault: Rule, response: Response, kind: str, form: str, uri_params: dict[str, str]) -> Response:
-        """What a fault makes of the answer to a call that was carried out."""
-        match fault.action:
-            case "cut-after":
-                raise Cut
-            case "status-after":
-                return Response(fault.status, fault.reason)
-            case "timeout-after":
-                return _error_response(_got_timeout(kind, uri_params), form, self.settings.profile)
-            case "cut-mid" | "garbage":
-                return spoil(response, fault)
-        return response
+def _after(fault: Rule, response: Response, target: _Target) -> Response:
+    """What a fault makes of the answer to a call that was carried out."""
+    match fault.action:
+        case "cut-after":
+            raise Cut
+        case "status-after":
+            return Response(fault.status, fault.reason)
+        case "timeout-after":
+            return target.got_timeout()
+        case "cut-mid" | "garbage":
+            return spoil(response, fault)
+    return response
 
 
 def _split(path: str) -> tuple[str, str]:
     """The URI below the form's name, and that name (``json``, ``extjs``); an empty name for no such URI."""
-    rest = path.removeprefix("/api2").lstrip("/")
-    form, slash, uri = rest.partition("/")
+    form, slash, uri = path.removeprefix("/api2").lstrip("/").partition("/")
     return slash + uri or "/", form if form.isalnum() and form[0].isalpha() else ""
-
-
-def _decode_json(body: bytes) -> dict[str, Any]:
-    try:
-        params = json.loads(body.decode("utf-8"))
-        json.dumps(params, ensure_ascii=False).encode("utf-8")
-    except UnicodeDecodeError:
-        raise HttpError(500, "malformed UTF-8 character in JSON string, at character offset 0") from None
-    except UnicodeEncodeError:
-        raise HttpError(500, "missing low surrogate character in surrogate pair") from None
-    except ValueError as error:
-        raise HttpError(500, f"malformed JSON string, at character offset {getattr(error, 'pos', 0)}") from None
-    if not isinstance(params, dict):
-        raise HttpError(500, "Not a HASH reference")
-    return params
-
-
-def _got_timeout(kind: str, uri_params: dict[str, str]) -> ApiError:
-    return ApiError(500, f"VM {uri_params.get('vmid', '?')} qga command 'guest-{kind}' failed - got timeout\n")
-
-
-def _gzipped(response: Response) -> Response:
-    import gzip
-
-    return replace(response, body=gzip.compress(response.body, 6), headers={"Content-Encoding": "gzip"})
-
-
-def _success_response(data: Any, form: str) -> Response:
-    body = {"data": data, "success": 1} if form == "extjs" else {"data": data}
-    return Response(200, "OK", encode_json(body), _JSON)
-
-
-def _error_response(error: ApiError, form: str, profile: Profile) -> Response:
-    """An error in the form asked for: a status and its text, or always 200 with the status in the body."""
-    body: dict[str, Any] = {"data": None}
-    if error.errors:
-        body["errors"] = error.errors
-    if form == "extjs":
-        body |= {"success": 0, "status": error.status, "message": error.message}
-        return Response(200, "OK", encode_json(body), _JSON)
-    if profile.message_in_body:
-        body["message"] = error.message
-    return Response(error.status, error.message.split("\n", 1)[0], encode_json(body), _JSON)

@@ -45,7 +45,7 @@ class Observer:
             self._requests: Counter[str] = Counter()
             self._statuses: Counter[str] = Counter()
             self._acts: dict[int, Counter[str]] = {}
-            self._peaks: Counter[str] = Counter(self._flying)
+            self._peaks: Counter[str] = +self._flying
             self._log: deque[LogEntry] = deque(maxlen=_LOG_ENTRIES)
 
     def count(self, name: str, amount: int = 1) -> None:

@@ -18,7 +18,16 @@ _SLOWER_ROUND_TRIP_S = {"guest-exec": 0.0042}
 _GAP_S = 0.001
 
 # Seconds to read one answer, by its length in KiB of base64 text: the reader is quadratic.
-_STATUS_READER = ((0, 0.0), (22, 0.008), (171, 0.014), (341, 0.070), (683, 0.242), (1365, 0.89), (2731, 1.9), (4096, 5.2))
+_STATUS_READER = (
+    (0, 0.0),
+    (22, 0.008),
+    (171, 0.014),
+    (341, 0.070),
+    (683, 0.242),
+    (1365, 0.89),
+    (2731, 1.9),
+    (4096, 5.2),
+)
 _FILE_READER = ((0, 0.0), (86, 0.007), (341, 0.055), (683, 0.17), (1365, 0.455), (2731, 1.9), (4096, 5.2))
 
 _enabled = True

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 
+from .answers import refusal
 from .errors import Disconnect, HttpError
 from .gateway import Gateway, Outcome
 from .http1 import IDLE_TIMEOUT_S, Connection, Request, Response, render
@@ -103,8 +104,7 @@ class _Session:
                     self._left -= 1
                     outcome = self._handle(request)
                 except HttpError as error:
-                    body = error.reason.encode() if error.body is None else error.body
-                    outcome = Outcome(Response(error.status, error.reason, body, delay_s=error.delay_s))
+                    outcome = Outcome(refusal(error))
                 except Disconnect as cut:
                     if cut.args and isinstance(cut.args[0], Outcome) and request is not None:
                         self._record(request, cut.args[0], before, 0)
@@ -118,11 +118,15 @@ class _Session:
         connection.read_headers(request)
         if request.method not in _METHODS:
             raise HttpError(501, f"method '{request.method}' not available", b"")
-        if "close" in headers.get("connection", "").lower() or ("connection" not in headers and request.minor_version < 1):
+        if "close" in headers.get("connection", "").lower() or (
+            "connection" not in headers and request.minor_version < 1
+        ):
             self._left = 0
         if encoding := headers.get("transfer-encoding"):
             chunked = encoding.lower() == "chunked"
-            raise HttpError(501, "chunked transfer encoding not supported" if chunked else f"Unknown transfer encoding '{encoding}'")
+            raise HttpError(
+                501, "chunked transfer encoding not supported" if chunked else f"Unknown transfer encoding '{encoding}'"
+            )
         if not request.path.startswith("/api2"):
             raise HttpError(500, f"no such file '{request.path}'")
         identity = self._gateway.authenticate(request)

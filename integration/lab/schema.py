@@ -25,7 +25,10 @@ class Param:
     format: str | None = None
 
 
-VM_PARAMS = {"node": Param(format="pve-node"), "vmid": Param("integer", minimum=100, maximum=999999999, format="pve-vmid")}
+VM_PARAMS = {
+    "node": Param(format="pve-node"),
+    "vmid": Param("integer", minimum=100, maximum=999999999, format="pve-vmid"),
+}
 NODE_PARAMS = {"node": Param(format="pve-node")}
 
 

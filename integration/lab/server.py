@@ -17,11 +17,13 @@ from .faults import FaultPlan
 from .gateway import Gateway, Settings
 from .guests.namespace import can_isolate
 from .observe import Observer
-from .profiles import DEFAULT_PROFILE, PROFILES
+from .profiles import PROFILES
 from .proxy import Proxy
 from .tls import Identity
 
 HOST = "127.0.0.1"
+# The address of a unix socket has room for 107 bytes.
+_MAX_DIRECTORY_CHARS = 80
 _EVERYTHING = {"/": ALL_PRIVILEGES}
 
 
@@ -35,6 +37,8 @@ class LabServer:
     """Builds and runs everything; the control side and the command line work through it."""
 
     def __init__(self, directory: Path, profile: str, vms: list[str], nodes: list[str], port: int) -> None:
+        if len(str(directory)) > _MAX_DIRECTORY_CHARS:
+            raise spec.SpecError(f"{directory} is too long a path for the sockets in it")
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         specs = [spec.parse(text) for text in vms]
@@ -88,6 +92,3 @@ class LabServer:
             "nodes": self.cluster.nodes, "vms": [vm.summary() for vm in self.cluster.vms()],
             "profile": self.settings.profile.name, "dir": str(self.directory),
         }  # fmt: skip
-
-
-DEFAULTS = {"profile": DEFAULT_PROFILE, "vms": list(spec.DEFAULT_VMS)}

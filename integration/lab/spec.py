@@ -5,7 +5,8 @@ answers), ``stopped``, ``noagent`` (the ``agent`` option is off), ``late`` (a so
 after ``seconds``), ``disabled`` (a socket guest whose agent refuses exec and file calls).
 
 Options of socket guests, lists joined by ``+``: ``root=debian|busybox``, ``shell=dash|bash``, ``hide=TOOL+TOOL``,
-``block=RPC+RPC``, ``tmpfs=PATH@SIZE``, ``ro=PATH``, ``seconds=N``. Of qemu guests: ``memory=MIB``.
+``block=RPC+RPC``, ``tmpfs=PATH@SIZE``, ``ro=PATH``, ``disk=PATH`` (a small real file
+system, so that there is something to freeze), ``seconds=N``. Of qemu guests: ``memory=MIB``.
 Of all: ``tags=TAG+TAG``, ``template=1``.
 """
 
@@ -29,7 +30,7 @@ _DISABLED_RPCS = [
     "guest-file-flush", "guest-exec", "guest-exec-status",
 ]  # fmt: skip
 _COMMON = {"tags", "template"}
-_SOCKET = {"root", "shell", "hide", "block", "tmpfs", "ro", "seconds"}
+_SOCKET = {"root", "shell", "hide", "block", "tmpfs", "ro", "disk", "seconds"}
 _OPTIONS = {"socket": _SOCKET, "late": _SOCKET, "disabled": _SOCKET, "qemu": {"memory"}}
 
 
@@ -92,8 +93,8 @@ def _guest(spec: VmSpec, directory: Path, isolate: bool) -> Guest | None:
         block=spec.items("block") + (_DISABLED_RPCS if spec.kind == "disabled" else []),
         tmpfs=[(path, size) for path, _, size in (item.partition("@") for item in spec.items("tmpfs"))],
         read_only=spec.items("ro"),
+        disk=spec.options.get("disk", ""),
         late_s=float(spec.options.get("seconds", "3")) if spec.kind == "late" else 0.0,
         tree=str(busybox_tree()) if spec.options.get("root") == "busybox" else "",
     )
     return SocketGuest(directory, options, isolate)
-

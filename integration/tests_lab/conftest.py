@@ -11,7 +11,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lab import Lab  # noqa: E402
-
 from rawhttp import Api  # noqa: E402
 
 VMS = [
@@ -22,7 +21,7 @@ VMS = [
     "104:rhel:pve1:disabled,shell=bash",
     "105:odd:pve2:socket,hide=base64+setsid,tmpfs=/full@64k,ro=/srv",
     "106:alpine:pve1:socket,root=busybox",
-    "107:spare:pve1:socket",
+    "107:spare:pve1:socket,disk=/disk",
 ]
 
 

@@ -132,7 +132,12 @@ class Api:
         if payload:
             given["Content-Length"] = str(len(payload))
         given |= headers or {}
-        lines = [f"{method} /api2/{form}{path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+        lines = [
+            f"{method} /api2/{form}{path} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in given.items()),
+            "",
+            "",
+        ]
         self.connection.send("\r\n".join(lines).encode("latin-1") + payload)
         return self.connection.read()
 
@@ -142,7 +147,9 @@ class Api:
     def post(self, path: str, body: Any = None, **options: Any) -> Answer:
         return self.request("POST", path, body, **options)
 
-    def agent(self, method: str, call: str, body: Any = None, vmid: int = 100, node: str = "pve1", **options: Any) -> Answer:
+    def agent(
+        self, method: str, call: str, body: Any = None, vmid: int = 100, node: str = "pve1", **options: Any
+    ) -> Answer:
         return self.request(method, f"/nodes/{node}/qemu/{vmid}/agent/{call}", body, **options)
 
     def exec(self, *argv: str, data: str | None = None, **options: Any) -> Answer:

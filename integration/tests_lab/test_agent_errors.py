@@ -30,10 +30,15 @@ def test_silent_agent_takes_three_seconds(api: Api) -> None:
 
 
 def test_unknown_or_moved_vm(lab: Lab, api: Api) -> None:
-    assert text(api.exec("true", vmid=999)) == (500, "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist")
+    assert text(api.exec("true", vmid=999)) == (
+        500,
+        "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist",
+    )
     lab.move_vm(107, "pve2")
     try:
-        assert api.exec("true", vmid=107).reason == "Configuration file 'nodes/pve1/qemu-server/107.conf' does not exist"
+        assert (
+            api.exec("true", vmid=107).reason == "Configuration file 'nodes/pve1/qemu-server/107.conf' does not exist"
+        )
         assert api.exec("true", vmid=107, node="pve2").status == 200
     finally:
         lab.move_vm(107, "pve1")

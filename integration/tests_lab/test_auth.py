@@ -141,7 +141,9 @@ def test_privileges_by_path(lab: Lab, api: Api) -> None:
     headers = authorization(lab, {"/vms/107": ["VM.GuestAgent.Unrestricted", "VM.Audit"]})
     assert api.exec("true", headers=headers).status == 403
     assert api.exec("true", vmid=107, headers=headers).status == 200
-    assert api.get("/access/permissions", headers=headers).data == {"/vms/107": {"VM.GuestAgent.Unrestricted": 1, "VM.Audit": 1}}
+    assert api.get("/access/permissions", headers=headers).data == {
+        "/vms/107": {"VM.GuestAgent.Unrestricted": 1, "VM.Audit": 1}
+    }
     assert [vm["vmid"] for vm in api.get("/cluster/resources?type=vm", headers=headers).data] == [107]
 
 

@@ -116,7 +116,10 @@ def test_counters_and_log(lab: Lab, api: Api) -> None:
     assert counters["acts_by_vm"] == {"100": {"guest-exec": 1}}
     assert counters["peak_in_flight"] == {"vm 100": 1, "node pve1": 1}
     entries = lab.log()
-    assert [(e["method"], e["kind"], e["vmid"], e["status"]) for e in entries] == [("GET", "version", None, 200), ("POST", "exec", 100, 200)]
+    assert [(e["method"], e["kind"], e["vmid"], e["status"]) for e in entries] == [
+        ("GET", "version", None, 200),
+        ("POST", "exec", 100, 200),
+    ]
     assert entries[0]["connection"] == entries[1]["connection"]
     lab.reset_counters()
     assert lab.counters()["requests_total"] == 0 and lab.log() == []

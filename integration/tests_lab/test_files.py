@@ -60,7 +60,10 @@ def test_read_range(lab: Lab, api: Api) -> None:
     answer = api.agent("GET", "file-read?file=/tmp/file&offset=10&count=20").data
     assert content_bytes(answer["content"]) == EVERY_BYTE[10:30]
     assert answer["truncated"] == 1
-    assert api.agent("GET", "file-read?file=/tmp/file&offset=250&count=20").data == {"content": "\xfa\xfb\xfc\xfd\xfe\xff", "bytes-read": 6}
+    assert api.agent("GET", "file-read?file=/tmp/file&offset=250&count=20").data == {
+        "content": "\xfa\xfb\xfc\xfd\xfe\xff",
+        "bytes-read": 6,
+    }
 
 
 def test_undecoded_read_is_a_padded_block_per_mib(lab: Lab, api: Api) -> None:
@@ -93,12 +96,17 @@ def test_ranges_are_refused_before_9_2(lab: Lab, api: Api, option: str) -> None:
 def test_read_limits(api: Api) -> None:
     errors = api.agent("GET", "file-read?file=/x&count=16777217").json["errors"]
     assert errors == {"count": "value must have a maximum value of 16777216"}
-    assert api.agent("GET", "file-read?file=/x&count=0").json["errors"] == {"count": "value must have a minimum value of 1"}
+    assert api.agent("GET", "file-read?file=/x&count=0").json["errors"] == {
+        "count": "value must have a minimum value of 1"
+    }
 
 
 def test_missing_file(api: Api) -> None:
     answer = api.agent("GET", "file-read?file=/x")
-    assert (answer.status, answer.reason) == (500, "Agent error: failed to open file '/x' (mode: 'r'): No such file or directory")
+    assert (answer.status, answer.reason) == (
+        500,
+        "Agent error: failed to open file '/x' (mode: 'r'): No such file or directory",
+    )
 
 
 def test_read_times(lab: Lab, api: Api) -> None:

@@ -9,7 +9,8 @@ from rawhttp import Api
 
 
 @pytest.mark.parametrize(
-    ("profile", "release"), [("pve7", "7.4"), ("pve8.0-old", "8.0"), ("pve8", "8.4"), ("pve9.0", "9.0"), ("pve9.2", "9.2")]
+    ("profile", "release"),
+    [("pve7", "7.4"), ("pve8.0-old", "8.0"), ("pve8", "8.4"), ("pve9.0", "9.0"), ("pve9.2", "9.2")],
 )
 def test_version(lab: Lab, api: Api, profile: str, release: str) -> None:
     lab.set_profile(profile)
@@ -21,7 +22,13 @@ def test_resources(api: Api) -> None:
     vms = {vm["vmid"]: vm for vm in api.get("/cluster/resources?type=vm").data}
     assert sorted(vms) == list(range(100, 108))
     web = vms[100]
-    assert (web["name"], web["node"], web["type"], web["status"], web["id"]) == ("web", "pve1", "qemu", "running", "qemu/100")
+    assert (web["name"], web["node"], web["type"], web["status"], web["id"]) == (
+        "web",
+        "pve1",
+        "qemu",
+        "running",
+        "qemu/100",
+    )
     assert (web["tags"], web["template"]) == ("prod;web", 0)
     assert vms[101]["status"] == "stopped"
     assert api.get("/cluster/resources?type=x").status == 400
@@ -52,7 +59,9 @@ def test_agent_information(api: Api) -> None:
     assert api.agent("GET", "get-osinfo").data["result"]["id"] == "debian"
     assert "host-name" in api.agent("GET", "get-host-name").data["result"]
     assert any(i["name"] == "lo" for i in api.agent("GET", "network-get-interfaces").data["result"])
-    commands = {c["name"]: c["enabled"] for c in api.agent("GET", "info", vmid=104).data["result"]["supported_commands"]}
+    commands = {
+        c["name"]: c["enabled"] for c in api.agent("GET", "info", vmid=104).data["result"]["supported_commands"]
+    }
     assert commands["guest-exec"] is False and commands["guest-ping"] is True
 
 

@@ -50,5 +50,12 @@ def test_frozen_agent_process(real: Api) -> None:
 
 
 def test_room_for_large_files(real: Api) -> None:
-    done = real.lab.guest(200).run(["sh", "-c", "head -c 268435456 /dev/zero > /tmp/big && rm /tmp/big"])
+    done = real.lab.guest(200).run(["sh", "-c", "dd if=/dev/zero of=/tmp/big bs=1M count=256 && rm /tmp/big"])
     assert done.exit_code == 0
+
+
+def test_frozen_guest(real: Api) -> None:
+    assert real.agent("POST", "fsfreeze-freeze", vmid=200).data["result"] >= 1
+    assert "has been disabled" in real.exec("true", vmid=200).reason
+    assert real.agent("POST", "fsfreeze-thaw", vmid=200).data["result"] >= 1
+    assert real.exec("true", vmid=200).status == 200

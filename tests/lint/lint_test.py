@@ -114,9 +114,12 @@ class Scripts(InTree):
         self.write("exec/guest/a.sh", b"echo a\r\n")
         self.assertIn("carriage return", self.problems(scripts))
 
-    def test_embedding_may_not_change_the_meaning_of_lines(self):
-        self.write("exec/guest/a.sh", "cat <<-'E'\n# a comment line\n    E\nE\n")
+    def test_embedded_form_must_parse_too(self):
         self.assertEqual(scripts.embedded(b"a\n  # x\n\n\tb\n"), b"a\nb\n")
+        self.write("exec/guest/a.sh", "if true; then\n    # nothing\n    :\nfi\n")
+        self.assertEqual(self.problems(scripts), "")
+        self.write("exec/guest/a.sh", "cat <<E\n# text\n  E\nE\nfi() { :; }\n")
+        self.assertIn("(as embedded)", self.problems(scripts))
 
     @unittest.skipUnless(shutil.which("shellcheck"), "no shellcheck")
     def test_shellcheck(self):

@@ -256,16 +256,14 @@ int pq_json_write_text(pq_buf *out, const char *text, size_t length, pq_error *e
         size_t run = plain_run(text, length);
         if (pq_buf_add(out, text, run, err) < 0)
             return -1;
-        text += run;
-        length -= run;
-        if (length == 0)
+        if (run == length)
             return pq_buf_add_byte(out, '"', err);
-        unsigned char c = (unsigned char)*text;
+        unsigned char c = (unsigned char)text[run];
         const written *form = c < 0x80 ? &written_bytes[c] : &bad;
         if (pq_buf_add(out, form->text, form->length, err) < 0)
             return -1;
-        text++;
-        length--;
+        text += run + 1;
+        length -= run + 1;
     }
 }
 

@@ -102,6 +102,7 @@ static void run_queue(pq_node *node, const pq_pve *pve)
             leave_queue(op);
             node->in_flight++;
             op->agent->in_flight++;
+            op->sent = pq_now();
             set_state(op, PQ_OP_SENT);
             send_call(op);
         }
@@ -195,12 +196,15 @@ static int take_place(pq_agent_op *op, pq_error *err)
     return 0;
 }
 
-/* The server said that the VM is not where its id and node were given. Names its real node. */
+/* The server said that the VM is not where its id and node were given. Says where it is. */
 static void explain_given_place(pq_agent_op *op, pq_error *err)
 {
     const pq_vm_agent *agent = op->agent;
     const pq_guest *guest = pq_guests_by_id(&agent->pve->locate.guests, agent->vmid);
-    if (guest != NULL && strcmp(guest->node, agent->given_node) != 0)
+    if (guest == NULL)
+        pq_error_prefix(err, "no VM %" PRId64 " was found on node %s: ", agent->vmid,
+                        agent->given_node);
+    else if (strcmp(guest->node, agent->given_node) != 0)
         pq_fail(err, err->code, "VM %" PRId64 " is on node %s, not on %s", agent->vmid,
                 guest->node, agent->given_node);
 }
@@ -258,7 +262,7 @@ static void relocate(pq_agent_op *op, const pq_error *err)
     if (known)
         enqueue(op);
     else
-        locate(op, pq_now());
+        locate(op, op->sent);
 }
 
 /* ---- the call ---- */
@@ -267,7 +271,7 @@ static void relocate(pq_agent_op *op, const pq_error *err)
 static bool learn_form(pq_agent_op *op, pq_refusal refusal)
 {
     if (refusal == PQ_REFUSAL_JSON && op->kind == PQ_OP_EXEC && !op->is_form) {
-        op->node->limits.forms = true;
+        pq_limits_forms_only(&op->node->limits);
         return true;
     }
     if (refusal == PQ_REFUSAL_RANGES && op->kind == PQ_OP_READ && op->ranges) {
@@ -275,6 +279,13 @@ static bool learn_form(pq_agent_op *op, pq_refusal refusal)
         return true;
     }
     return false;
+}
+
+static void size_refused(pq_agent_op *op, pq_error *err)
+{
+    bool smaller = pq_limits_refused(&op->node->limits, op->body.length);
+    pq_fail_effect(err, PQ_E_TOO_LARGE, PQ_EFFECT_NONE, smaller && pq_op_exceeds_limits(op),
+                   "the server refused a request of %zu bytes as too large", op->body.length);
 }
 
 static void refused(pq_agent_op *op, const pq_error *cause, pq_refusal refusal)
@@ -289,8 +300,7 @@ static void refused(pq_agent_op *op, const pq_error *cause, pq_refusal refusal)
         return;
     }
     if (refusal == PQ_REFUSAL_BODY)
-        err.retryable = pq_limits_refused(&op->node->limits, op->body.length) &&
-                        pq_op_exceeds_limits(op);
+        size_refused(op, &err);
     fail(op, &err);
 }
 
@@ -311,10 +321,7 @@ static void answered(void *context, const pq_error *err, pq_refusal refusal, con
         pq_op_decode(op, data);
     } else if (was_body_refused(op, err)) {
         pq_error too_large;
-        bool smaller = pq_limits_refused(&op->node->limits, op->body.length);
-        pq_fail_effect(&too_large, PQ_E_TOO_LARGE, PQ_EFFECT_NONE,
-                       smaller && pq_op_exceeds_limits(op),
-                       "the server hung up on a request of %zu bytes", op->body.length);
+        size_refused(op, &too_large);
         fail(op, &too_large);
     } else {
         refused(op, err, refusal);

@@ -60,6 +60,7 @@ struct pq_agent_op {
     bool ranges; /* READ was sent with offset, count and decode */
 
     pq_ms started;
+    pq_ms sent; /* when its turn came */
     pq_locate_wait wait;
     bool relocated; /* the VM was not where it was, and this was found out */
     pq_defer defer;

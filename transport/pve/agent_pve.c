@@ -70,7 +70,7 @@ static int prepare_status(pq_agent_op *op, pq_error *err)
 {
     op->call.kind = PQ_API_STATUS;
     op->call.method = "GET";
-    op->call.gzip = true;
+    op->call.large = true;
     return pq_buf_printf(&op->query, err, "pid=%" PRId64, op->pid);
 }
 
@@ -82,7 +82,7 @@ static int prepare_read(pq_agent_op *op, pq_error *err)
                               "this Proxmox VE release reads files from their beginning only");
     op->call.kind = PQ_API_READ;
     op->call.method = "GET";
-    op->call.gzip = true;
+    op->call.large = true;
     return pq_request_file_read(&op->query, op->file, op->ranges, op->offset, op->count, err);
 }
 

@@ -7,6 +7,9 @@
 /* The pool copies the beginning of the body behind the head; room for that. */
 #define HEAD_MORE ((size_t)16 * 1024)
 
+/* Of an answer that is not expected to be large; errors name parameters and processes. */
+#define SMALL_ANSWER_MAX ((size_t)1024 * 1024)
+
 static void authorized(void *context, const pq_error *err);
 
 /* Ends the call. It is idle afterwards, so the callback may start it again or free it. */
@@ -30,12 +33,25 @@ static void refuse(pq_api_call *call, const pq_http_answer *answer, const pq_jso
     end(call, &err, refusal, NULL);
 }
 
+/* Ends the call without an answer. The effect of `cause` is what the server can have done; a call
+ * that only reads does nothing. */
+static void lose(pq_api_call *call, const pq_error *cause)
+{
+    pq_error err = *cause;
+    if (err.effect != PQ_EFFECT_NONE)
+        err.effect = pq_api_possible_effect(call->kind);
+    if (err.code == PQ_E_BAD_ANSWER)
+        err.retryable = call->api->proven;
+    end(call, &err, PQ_REFUSAL_FINAL, NULL);
+}
+
 /* `problem` is filled if body is NULL. */
 static void accept_answer(pq_api_call *call, const pq_json *body, const pq_error *problem)
 {
     const pq_json *data = pq_json_member(body, "data");
     pq_error err;
     if (data != NULL) {
+        call->api->proven = true;
         end(call, NULL, PQ_REFUSAL_FINAL, data);
         return;
     }
@@ -43,18 +59,9 @@ static void accept_answer(pq_api_call *call, const pq_json *body, const pq_error
         err = *problem;
     else
         pq_fail(&err, PQ_E_BAD_ANSWER, "no 'data' in it");
-    err.effect = pq_api_possible_effect(call->kind);
+    err.effect = PQ_EFFECT_UNKNOWN;
     pq_error_prefix(&err, "the server's answer is not one of a Proxmox VE API: ");
-    end(call, &err, PQ_REFUSAL_FINAL, NULL);
-}
-
-/* The pool speaks of what the server can have done; a call that only reads does nothing. */
-static void lost(pq_api_call *call, const pq_error *cause)
-{
-    pq_error err = *cause;
-    if (err.effect != PQ_EFFECT_NONE)
-        err.effect = pq_api_possible_effect(call->kind);
-    end(call, &err, PQ_REFUSAL_FINAL, NULL);
+    lose(call, &err);
 }
 
 static void answered(void *context, const pq_error *err, pq_http_answer *answer)
@@ -62,7 +69,7 @@ static void answered(void *context, const pq_error *err, pq_http_answer *answer)
     pq_api_call *call = context;
     pq_error problem;
     if (err != NULL) {
-        lost(call, err);
+        lose(call, err);
         return;
     }
     pq_json *body = pq_json_parse(answer->body.data, answer->body.length, &problem);
@@ -86,7 +93,7 @@ static int write_head(pq_api_call *call, pq_error *err)
         .content_type = call->body != NULL ? call->content_type : NULL,
         .has_body = changes,
         .content_length = call->body != NULL ? call->body->length : 0,
-        .gzip = call->gzip,
+        .gzip = call->large,
     };
     pq_buf *out = &call->http.head;
     if (pq_request_write_head(out, &head, HEAD_MORE, err) < 0 ||
@@ -109,6 +116,7 @@ static int send_request(pq_api_call *call, pq_error *err)
         http->body_length = call->body->length;
     }
     http->idempotent = call->kind != PQ_API_EXEC && call->kind != PQ_API_STATUS;
+    http->answer_max = call->large ? PQ_HTTP_ANSWER_MAX : SMALL_ANSWER_MAX;
     http->timeout = call->api->timeout;
     http->method = call->method;
     http->path = call->path;
@@ -133,7 +141,7 @@ static void report_failure(void *context)
     end(call, &err, PQ_REFUSAL_FINAL, NULL);
 }
 
-void pq_api_call_start(const pq_api *api, pq_api_call *call, pq_api_fn done, void *context)
+void pq_api_call_start(pq_api *api, pq_api_call *call, pq_api_fn done, void *context)
 {
     call->api = api;
     call->done = done;

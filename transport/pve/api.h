@@ -4,6 +4,9 @@
  * A call waits for the login if there is none yet, and is sent again once after a 401 for a ticket
  * that expired. It is otherwise sent once, except that the pool repeats idempotent ones whose
  * connection broke.
+ *
+ * An answer that makes no sense is worth another try (by callers for whom that is safe) if the server
+ * gave sensible ones before: then it was garbled on its way, else this is no Proxmox VE.
  */
 #pragma once
 
@@ -17,6 +20,7 @@ typedef struct pq_api {
     pq_auth *auth;
     const char *host; /* for the Host header */
     pq_ms timeout;
+    bool proven; /* it has given an answer that is one of a Proxmox VE API */
 } pq_api;
 
 /* `data` is the member of that name, valid during the callback; NULL on error. */
@@ -32,10 +36,10 @@ typedef struct pq_api_call {
     const char *query; /* encoded, or NULL; */
     const pq_buf *body; /* or NULL; sent as `content_type` */
     const char *content_type;
-    bool gzip; /* the answer may be large */
+    bool large; /* the answer may be: ask for it gzipped, and take up to PQ_HTTP_ANSWER_MAX */
 
     /* private */
-    const pq_api *api; /* NULL while idle */
+    pq_api *api; /* NULL while idle */
     pq_api_fn done;
     void *context;
     pq_auth_wait wait;
@@ -47,7 +51,7 @@ typedef struct pq_api_call {
 } pq_api_call;
 
 /* `done` runs from the loop, once, unless the call is dropped. */
-void pq_api_call_start(const pq_api *api, pq_api_call *call, pq_api_fn done, void *context);
+void pq_api_call_start(pq_api *api, pq_api_call *call, pq_api_fn done, void *context);
 
 /* Forgets the call; idle ones too. */
 void pq_api_call_drop(pq_api_call *call);

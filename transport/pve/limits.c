@@ -30,6 +30,13 @@ void pq_limits_taken(pq_limits *limits, size_t length)
         limits->large_taken = true;
 }
 
+void pq_limits_forms_only(pq_limits *limits)
+{
+    limits->forms = true;
+    if (limits->body_bytes > PQ_LIMITS_BODY_OLD)
+        limits->body_bytes = PQ_LIMITS_BODY_OLD;
+}
+
 void pq_limits_form_too_large(pq_limits *limits)
 {
     limits->forms_tight = true;

@@ -46,6 +46,9 @@ bool pq_limits_refused(pq_limits *limits, size_t length);
 /* The server took a body of `length` bytes. */
 void pq_limits_taken(pq_limits *limits, size_t length);
 
+/* The server does not read JSON bodies; such servers take PQ_LIMITS_BODY_OLD at most. */
+void pq_limits_forms_only(pq_limits *limits);
+
 /* A form that was planned by args_bytes does not fit. */
 void pq_limits_form_too_large(pq_limits *limits);
 

@@ -4,7 +4,7 @@
 
 static void serve(void *context);
 
-void pq_locate_init(pq_locate *locate, pq_loop *loop, const pq_api *api)
+void pq_locate_init(pq_locate *locate, pq_loop *loop, pq_api *api)
 {
     locate->loop = loop;
     locate->api = api;
@@ -61,7 +61,7 @@ static void fetch(pq_locate *locate)
         .method = "GET",
         .path = "/api2/json/cluster/resources",
         .query = "type=vm",
-        .gzip = true,
+        .large = true,
     };
     locate->fetching = true;
     locate->asked_at = pq_now();

@@ -24,7 +24,7 @@ typedef struct pq_locate_wait {
 
 typedef struct pq_locate {
     pq_loop *loop;
-    const pq_api *api;
+    pq_api *api;
     pq_guests guests;
     pq_ms listed_at; /* when `guests` was asked for; 0: never */
     pq_ms asked_at;  /* when the fetch under way was started */
@@ -35,7 +35,7 @@ typedef struct pq_locate {
     pq_defer serve;
 } pq_locate;
 
-void pq_locate_init(pq_locate *locate, pq_loop *loop, const pq_api *api);
+void pq_locate_init(pq_locate *locate, pq_loop *loop, pq_api *api);
 
 /* All waits were stopped. */
 void pq_locate_done(pq_locate *locate);

@@ -33,7 +33,20 @@ _TICKET_SCHEMA = {
 
 METHODS = [
     Method(
-        "POST", "/access/ticket", "ticket", _create_ticket, _TICKET_SCHEMA, protected=True, public=True, allow_token=False
+        "POST",
+        "/access/ticket",
+        "ticket",
+        _create_ticket,
+        _TICKET_SCHEMA,
+        protected=True,
+        public=True,
+        allow_token=False,
     ),
-    Method("GET", "/access/permissions", "permissions", _permissions, {"path": Param(optional=True), "userid": Param(optional=True)}),
+    Method(
+        "GET",
+        "/access/permissions",
+        "permissions",
+        _permissions,
+        {"path": Param(optional=True), "userid": Param(optional=True)},
+    ),
 ]

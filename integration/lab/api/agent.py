@@ -164,8 +164,11 @@ def _agent(verb: str, name: str, handler: Any, privileges: Any, schema: Any = No
 
 _STATUS_SCHEMA = {**VM_PARAMS, "pid": Param("integer")}
 _WRITE_SCHEMA = {
-    **VM_PARAMS, "file": Param(), "content": Param(max_length=MAX_CONTENT_CHARS), "encode": Param("boolean", optional=True)
-}  # fmt: skip
+    **VM_PARAMS,
+    "file": Param(),
+    "content": Param(max_length=MAX_CONTENT_CHARS),
+    "encode": Param("boolean", optional=True),
+}
 
 METHODS = [
     _agent("POST", "ping", _ping, _AUDIT),

@@ -97,7 +97,8 @@ def _vm_status(call: Call) -> Any:
 def _vm_config(call: Call) -> Any:
     vm = call.vm()
     config: dict[str, Any] = {
-        "name": vm.name, "cores": 2, "memory": "1024", "ostype": "l26", "boot": "order=scsi0", "digest": f"{vm.vmid:040x}"
+        "name": vm.name, "cores": 2, "memory": "1024", "ostype": "l26", "boot": "order=scsi0",
+        "digest": f"{vm.vmid:040x}",
     }  # fmt: skip
     if vm.agent_enabled:
         config["agent"] = "1"

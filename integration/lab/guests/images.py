@@ -27,8 +27,30 @@ _AGENT = Path("/usr/sbin/qemu-ga")
 _INIT = Path(__file__).with_name("initramfs-init.sh")
 _AGENTCTL = Path(__file__).with_name("agentctl.sh")
 # In the order in which they must be loaded.
-_MODULES = ("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_console")
-_DIRECTORIES = ("proc", "sys", "dev", "tmp", "var/tmp", "run", "etc", "root", "srv", "usr/bin", "usr/sbin", "lib/modules")
+_MODULES = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "virtio_console",
+    "loop",
+)
+_DIRECTORIES = (
+    "proc",
+    "sys",
+    "dev",
+    "tmp",
+    "var/tmp",
+    "run",
+    "etc",
+    "root",
+    "srv",
+    "usr/bin",
+    "usr/sbin",
+    "lib/modules",
+    "disk",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +85,9 @@ def boot_files() -> BootFiles:
     tree = busybox_tree()
     with _locked():
         kernel = _kernel()
-        initramfs = cache_dir() / f"initramfs-{_stamp(_INIT, _AGENTCTL, Path(__file__), kernel / 'vmlinuz')}-{tree.name}.cpio"
+        initramfs = (
+            cache_dir() / f"initramfs-{_stamp(_INIT, _AGENTCTL, Path(__file__), kernel / 'vmlinuz')}-{tree.name}.cpio"
+        )
         if not initramfs.exists():
             staging = initramfs.with_suffix(".tmp")
             with staging.open("wb") as out:
@@ -139,15 +163,16 @@ def _fill_tree(tree: Path, busybox: Path) -> None:
 
 def _kernel() -> Path:
     """A directory with ``vmlinuz`` and the modules that a virtio-serial port needs."""
-    ready = sorted(cache_dir().glob("kernel-*"))
-    if ready:
-        return ready[-1]
+    for ready in sorted(cache_dir().glob("kernel-*"), reverse=True):
+        if all((ready / f"{module}.ko").exists() for module in _MODULES):
+            return ready
     depends = _output("apt-cache", "depends", _KERNEL_PACKAGE)
     match = re.search(r"Depends: (linux-image-\S+)", depends)
     if not match:
         raise GuestError(f"the package archive has no {_KERNEL_PACKAGE}; run apt-get update")
     package = match[1]
     target = cache_dir() / package.replace("linux-image", "kernel")
+    shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch, _staged(target) as staging:
         os.chmod(scratch, 0o755)
         _output("apt-get", "-q", "download", package, cwd=scratch)

@@ -16,6 +16,11 @@ for module in /lib/modules/*.ko; do
     insmod "$module"
 done
 
+# A real file system, without which the agent has nothing to freeze.
+dd if=/dev/zero of=/run/disk.img bs=1M count=8 2>/dev/null
+mke2fs -F /run/disk.img >/dev/null
+mount -t ext2 -o loop /run/disk.img /disk
+
 port() {
     while :; do
         for entry in /sys/class/virtio-ports/*; do

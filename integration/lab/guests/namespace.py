@@ -34,6 +34,7 @@ class SocketOptions:
     block: list[str] = field(default_factory=list)
     tmpfs: list[tuple[str, str]] = field(default_factory=list)
     read_only: list[str] = field(default_factory=list)
+    disk: str = ""
     late_s: float = 0.0
 
 
@@ -63,7 +64,7 @@ class SocketGuest(Guest):
             "state_dir": str(self.directory), "mount_point": str(self.directory / "mnt"), "isolate": self._isolate,
             "root": self._options.root, "tree": self._options.tree, "shell": self._options.shell,
             "hide": self._options.hide, "block": self._options.block, "tmpfs": self._options.tmpfs,
-            "read_only": self._options.read_only,
+            "read_only": self._options.read_only, "disk": self._options.disk,
         }  # fmt: skip
         init = [sys.executable, "-S", "-E", str(_INIT), json.dumps(config)]
         namespace = ["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child"] if self._isolate else []
@@ -120,7 +121,7 @@ class SocketGuest(Guest):
         self._ask("signal", number=number)
 
     def processes(self) -> list[dict[str, Any]]:
-        return self._ask("processes")["processes"]
+        return list(self._ask("processes")["processes"])
 
     def path(self, path: str) -> Path:
         return Path(f"/proc/{self._init_pid}/root{path}") if self._isolate else Path(path)
@@ -158,7 +159,7 @@ class SocketGuest(Guest):
         line = self._process.stdout.readline() if readable else b""
         if not line:
             raise GuestError(f"the guest's first process did not answer; it said: {self.directory}/agent.log")
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise GuestError(answer["error"])
         return answer

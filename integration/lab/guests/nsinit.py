@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -22,12 +23,15 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC = 1, 32, 4096, 16384
 _PR_SET_CHILD_SUBREAPER = 36
+_FITHAW = 0xC0045878
+_DISK_BYTES = 8 * 1024 * 1024
 _TOOL_DIRS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 _AGENT_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _BUSYBOX_ENV = {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin", "HOME": "/"}
@@ -78,13 +82,35 @@ def build_root(config: dict[str, Any]) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         mount(str(target), target, "", _MS_BIND)
         mount("", target, "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+    if config["disk"]:
+        mount_disk(base / "disk.img", root / config["disk"].lstrip("/"))
     return root
 
 
-def has_freezable_mounts() -> bool:
-    """Whether freezing would stop a real file system: the agent freezes what is mounted from a device path."""
+def mount_disk(image: Path, target: Path) -> None:
+    """Mount a small real file system, without which the agent has nothing to freeze."""
+    target.mkdir(parents=True, exist_ok=True)
+    with image.open("wb") as file:
+        file.truncate(_DISK_BYTES)
+    for command in (["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop", str(image), str(target)]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise OSError(0, done.stderr.strip(), command[0])
+
+
+def has_foreign_disks(own: str) -> bool:
+    """Whether freezing would stop a file system of the machine: the agent freezes mounts of a device path."""
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
-        return any(line.split(" - ")[1].split()[1].startswith("/") for line in mounts)
+        split = [line.split(" - ") for line in mounts]
+    return any(kind.split()[1].startswith("/") and place.split()[4] != own for place, kind in split)
+
+
+def thaw(path: str) -> None:
+    """Thaw a disk, since a frozen one could never be unmounted."""
+    disk = os.open(path, os.O_RDONLY)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(disk, _FITHAW, 0)
+    os.close(disk)
 
 
 class Supervisor:
@@ -93,7 +119,9 @@ class Supervisor:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
         self._state_dir = os.open(config["state_dir"], os.O_DIRECTORY | os.O_CLOEXEC)
-        self._log = os.open("agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644, dir_fd=self._state_dir)
+        self._log = os.open(
+            "agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644, dir_fd=self._state_dir
+        )
         self._isolated = bool(config["isolate"])
         self._agent_pid = 0
         if self._isolated:
@@ -102,12 +130,18 @@ class Supervisor:
         else:
             _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         blocked = [*config["block"], _HARMFUL]
-        if not self._isolated or has_freezable_mounts():
+        if not self._isolated or has_foreign_disks(config["disk"]):
             blocked.append(_FREEZE)
-        self._argv = ["qemu-ga", "--method=unix-listen", "--path=unused", "--statedir=/run", f"--block-rpcs={','.join(blocked)}"]
+        self._argv = [
+            "qemu-ga",
+            "--method=unix-listen",
+            "--path=unused",
+            "--statedir=/run",
+            f"--block-rpcs={','.join(blocked)}",
+        ]
 
     def start(self) -> int:
-        """Start the agent with a listening socket passed as systemd would, so that no path inside the root is needed."""
+        """Start the agent; it gets its listening socket as from systemd, so that no path in the root is needed."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink("qga.sock", dir_fd=self._state_dir)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -151,6 +185,8 @@ class Supervisor:
                     os.kill(pid, signal.SIGKILL)
             self.reap(block=True)
         self._agent_pid = 0
+        if self._isolated and self._config["disk"]:
+            thaw(self._config["disk"])
 
     def _descendants(self) -> list[int]:
         return [entry["pid"] for entry in self.processes(everything=True)]

@@ -41,7 +41,8 @@ class QemuGuest(Guest):
         files = boot_files()
         control = self.directory / "control.qga"
         command = [
-            "qemu-system-x86_64", "-accel", "tcg", "-m", str(self._memory_mib), "-nodefaults", "-no-reboot", "-display", "none",
+            "qemu-system-x86_64", "-accel", "tcg", "-m", str(self._memory_mib), "-nodefaults", "-no-reboot",
+            "-display", "none",
             "-kernel", str(files.kernel), "-initrd", str(files.initramfs),
             "-append", "console=ttyS0 quiet panic=-1", "-serial", f"file:{self.directory}/console.log",
             "-device", "virtio-serial",
@@ -101,7 +102,9 @@ class QemuGuest(Guest):
 
     def processes(self) -> list[dict[str, Any]]:
         agent = self.run(["cat", "/run/agent.pid"]).stdout.strip()
-        found = [parse_stat(line) for line in self.run(["agentctl", "list"]).stdout.decode("utf-8", "replace").splitlines()]
+        found = [
+            parse_stat(line) for line in self.run(["agentctl", "list"]).stdout.decode("utf-8", "replace").splitlines()
+        ]
         listed = [entry for entry in found if entry["state"] != "Z" and str(entry["pid"]).encode() != agent]
         for entry in listed:
             arguments = self.run(["cat", f"/proc/{entry['pid']}/cmdline"]).stdout

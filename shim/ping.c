@@ -1,0 +1,75 @@
+#include "shim/ping.h"
+
+#include <stdlib.h>
+
+#include "exec/poll.h"
+#include "transport/base/log.h"
+
+struct pq_ping {
+    pq_session *session;
+    pq_ping_fn done;
+    void *context;
+    pq_agent_op *op;
+    pq_timer timer;
+    pq_ms begun;
+    int64_t asked_us;
+    unsigned failures;
+};
+
+static void ask(void *context);
+
+static void finish(pq_ping *ping, const pq_error *err, int64_t took_us)
+{
+    pq_ping_fn done = ping->done;
+    void *context = ping->context;
+    pq_ping_drop(ping);
+    done(context, err, took_us);
+}
+
+static void on_answer(void *context, const pq_error *err)
+{
+    pq_ping *ping = context;
+    pq_ms patience = pq_session_connect_timeout(ping->session);
+    ping->op = NULL;
+    if (err == NULL || !err->retryable || pq_now() - ping->begun >= patience) {
+        finish(ping, err, pq_now_us() - ping->asked_us);
+        return;
+    }
+    if (ping->failures == 0)
+        pq_log(PQ_LOG_WARNING, "%s: %s; trying again for up to %lld s",
+               pq_agent_name(pq_session_agent(ping->session)), err->text,
+               (long long)(patience / 1000));
+    pq_timer_start(pq_session_loop(ping->session), &ping->timer,
+                   pq_poll_retry_delay(++ping->failures), ask, ping);
+}
+
+static void ask(void *context)
+{
+    pq_ping *ping = context;
+    ping->asked_us = pq_now_us();
+    ping->op = pq_agent_ping(pq_session_agent(ping->session), on_answer, ping);
+}
+
+pq_ping *pq_ping_start(pq_session *session, pq_ping_fn done, void *context, pq_error *err)
+{
+    pq_ping *ping = calloc(1, sizeof *ping);
+    if (ping == NULL) {
+        pq_fail(err, PQ_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    ping->session = session;
+    ping->done = done;
+    ping->context = context;
+    ping->begun = pq_now();
+    ask(ping);
+    return ping;
+}
+
+void pq_ping_drop(pq_ping *ping)
+{
+    if (ping == NULL)
+        return;
+    pq_agent_drop(pq_session_agent(ping->session), ping->op);
+    pq_timer_stop(&ping->timer);
+    free(ping);
+}

@@ -1,0 +1,24 @@
+/*
+ * One run of pve-qga-run.   (shim)
+ *
+ * main.c reads the command line and the configuration and hands them to the command, which does
+ * its work on an event loop of its own and returns the exit status.
+ */
+#pragma once
+
+#include "shim/commands.h"
+
+/* Exit status for failures of ours, as ssh has it. */
+#define PQ_EXIT_FAILURE 255
+
+typedef struct pq_run {
+    pq_config *config;   /* all sources read; no VM selected */
+    pq_operands operands; /* behind the command's name */
+    bool quiet;
+} pq_run;
+
+int pq_run_exec(pq_run *run);
+int pq_run_put(pq_run *run);
+int pq_run_fetch(pq_run *run);
+int pq_run_ping(pq_run *run);
+int pq_run_serve(pq_run *run);
