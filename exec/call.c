@@ -35,6 +35,7 @@ struct pq_call {
     pq_ms first_try;     /* when the script was first sent, 0: not yet */
     pq_ms run_started;   /* when the polled run was started */
     pq_ms last_good;     /* when the server last did what it was asked */
+    unsigned questions;  /* about the polled run */
     unsigned failures;   /* in a row */
     unsigned broken_runs;
     unsigned lost_runs;
@@ -151,6 +152,8 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
                            pq_poll_delay(call->last_good - call->run_started), poll_status, call);
         return;
     }
+    pq_poll_first_learn(pq_session_first_poll(call->session), call->questions,
+                        call->last_good - call->run_started);
     pq_call_result result = {.out = status->out, .err = status->err};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
@@ -166,6 +169,7 @@ static void poll_status(void *context)
 {
     pq_call *call = context;
     set_state(call, CALL_POLLING);
+    call->questions++;
     call->op = pq_agent_exec_status(pq_session_agent(call->session), call->pid, on_status, call);
 }
 
@@ -178,8 +182,11 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         call->pid = pid;
         call->run_started = call->last_good = pq_now();
         call->failures = 0;
+        call->questions = 0;
         if (!call->held)
-            poll_status(call);
+            pq_timer_start(pq_session_loop(call->session), &call->timer,
+                           pq_poll_first_delay(pq_session_first_poll(call->session)), poll_status,
+                           call);
         return;
     }
     if (err->effect == PQ_EFFECT_NONE) {
@@ -258,10 +265,12 @@ void pq_call_hold(pq_call *call, bool hold)
     if (call->held == hold)
         return;
     call->held = hold;
-    bool waiting = call->state == CALL_POLLING && call->op == NULL;
-    if (hold && waiting)
-        pq_timer_stop(&call->timer);
-    else if (!hold && call->op == NULL && call->pid != 0 && call->state != CALL_PAUSED)
+    /* A delay after a failure goes on: it ends in a question or in a new run. */
+    bool between_questions = call->pid != 0 && call->op == NULL && call->state != CALL_PAUSED;
+    if (!between_questions)
+        return;
+    pq_timer_stop(&call->timer);
+    if (!hold)
         poll_status(call);
 }
 

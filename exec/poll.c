@@ -5,6 +5,20 @@ static pq_ms within(pq_ms value, pq_ms low, pq_ms high)
     return value < low ? low : value > high ? high : value;
 }
 
+pq_ms pq_poll_first_delay(const pq_poll_first *first)
+{
+    return first->delay_eighths / 8;
+}
+
+void pq_poll_first_learn(pq_poll_first *first, unsigned questions, pq_ms age)
+{
+    /* Up by 1 ms, down by 1/8: about one question in nine comes too early. */
+    if (questions <= 1)
+        first->delay_eighths -= first->delay_eighths > 0;
+    else if (age <= 4 * PQ_POLL_FIRST_MAX_MS && first->delay_eighths < 8 * PQ_POLL_FIRST_MAX_MS)
+        first->delay_eighths += 8;
+}
+
 pq_ms pq_poll_delay(pq_ms age)
 {
     return within(age / 16, 1, PQ_POLL_MAX_MS);

@@ -13,6 +13,23 @@
 /* Longest delay between two questions about a command. */
 #define PQ_POLL_MAX_MS 1000
 
+/*
+ * When to ask first. Asking too early costs a second question, too late costs time, and how long a
+ * short script takes differs from guest to guest, so the delay follows what was seen: all-zero is
+ * the start.
+ */
+typedef struct pq_poll_first {
+    unsigned delay_eighths; /* in 1/8 ms */
+} pq_poll_first;
+
+/* Longest first delay; a script that takes longer is not a short one. */
+#define PQ_POLL_FIRST_MAX_MS 16
+
+pq_ms pq_poll_first_delay(const pq_poll_first *first);
+
+/* A script was found ended by question number `questions`, `age` ms after its start was answered. */
+void pq_poll_first_learn(pq_poll_first *first, unsigned questions, pq_ms age);
+
 /* Delay before the next question about something that was started `age` ms ago. */
 pq_ms pq_poll_delay(pq_ms age);
 

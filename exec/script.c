@@ -119,6 +119,16 @@ static int add_base64(pq_script *script, size_t arg_bytes, const char *bytes, si
     return 0;
 }
 
+/* What JSON adds to escaped text: a backslash in front of each quote and backslash. */
+static size_t json_growth(const void *bytes, size_t length)
+{
+    const unsigned char *in = bytes;
+    size_t growth = 0;
+    for (size_t i = 0; i < length; i++)
+        growth += in[i] == '\\' ? 2 : in[i] == '"' || in[i] < 0x20 || in[i] > 0x7E;
+    return growth;
+}
+
 /* Escaped text of at most one argument, worth it when it is no longer than base64 would be. */
 static bool fits_escaped(const pq_script *script, const pq_agent_limits *limits,
                          const void *bytes, size_t length)
@@ -126,10 +136,8 @@ static bool fits_escaped(const pq_script *script, const pq_agent_limits *limits,
     if (length > limits->arg_bytes)
         return false;
     size_t escaped = pq_quote_escaped_length(bytes, length);
-    /* In JSON every escape grows by its doubled backslash, at most by a half. */
-    size_t worst = escaped + escaped / 2;
     return escaped <= limits->arg_bytes && escaped <= pq_base64_length(length) + 8 &&
-           script->bytes + worst + 16 <= limits->args_bytes;
+           script->bytes + escaped + json_growth(bytes, length) + 16 <= limits->args_bytes;
 }
 
 int pq_script_add_items(pq_script *script, const pq_agent_limits *limits, const void *bytes,

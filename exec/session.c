@@ -24,6 +24,7 @@ struct pq_session {
     char *remote_tmp;
     char *dir;
     char *files_dir;
+    pq_poll_first first_poll;
     unsigned last_number;
     unsigned ended[ENDED_MAX];
     size_t ended_count;
@@ -129,6 +130,11 @@ const char *pq_session_files_dir(const pq_session *session)
 const char *pq_session_remote_tmp(const pq_session *session)
 {
     return session->remote_tmp;
+}
+
+pq_poll_first *pq_session_first_poll(pq_session *session)
+{
+    return &session->first_poll;
 }
 
 unsigned pq_session_next_number(pq_session *session)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+#include "exec/poll.h"
 #include "exec/script.h"
 #include "transport/agent.h"
 
@@ -48,6 +49,9 @@ pq_ms pq_session_connect_timeout(const pq_session *session);
 const char *pq_session_dir(const pq_session *session);
 const char *pq_session_files_dir(const pq_session *session);
 const char *pq_session_remote_tmp(const pq_session *session);
+
+/* What is known of how long short scripts take in this guest. */
+pq_poll_first *pq_session_first_poll(pq_session *session);
 
 /* A number for the next job or transfer, unique in this session. */
 unsigned pq_session_next_number(pq_session *session);

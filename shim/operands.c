@@ -68,9 +68,28 @@ int pq_operands_none(const pq_operands *operands, pq_error *err)
     return operands->count > 0 ? unexpected(operands->items[0], err) : 0;
 }
 
-/* In quotes in any case: a bare word could be a reserved one, an alias or an assignment. */
+/* Commands that a shell has and that are no programs, or not everywhere. */
+static bool is_builtin(const char *name)
+{
+    static const char *const names[] = {
+        ".",     ":",       "alias", "bg",    "break",    "builtin", "cd",    "command", "continue",
+        "eval",  "exec",    "exit",  "export", "fc",      "fg",      "getopts", "hash",  "jobs",
+        "kill",  "readonly", "return", "set",  "shift",   "source",  "times", "trap",    "type",
+        "ulimit", "umask",  "unalias", "unset", "wait",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A program takes the shell's place, which saves a process and lets a death by signal be seen. In
+ * quotes in any case: a bare word could be a reserved one, an alias or an assignment. */
 static int add_program(pq_buf *line, const char *name, pq_error *err)
 {
+    if (!is_builtin(name) && pq_buf_add_text(line, "exec ", err) < 0)
+        return -1;
     if (strchr(name, '\'') != NULL)
         return pq_quote_shell(line, name, err);
     return pq_buf_printf(line, err, "'%s'", name);

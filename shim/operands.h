@@ -33,6 +33,6 @@ int pq_operands_vm(const pq_operands *operands, const char **ret_vm, pq_error *e
 /* No operands at all. */
 int pq_operands_none(const pq_operands *operands, pq_error *err);
 
-/* Appends the shell line that runs a command, `argc` of at least 1, with exactly these arguments.
- * Fails with NOMEM or TOO_LARGE. */
+/* Appends the shell line that runs a command, `argc` of at least 1, with exactly these arguments: a
+ * program, or a builtin that is none. Fails with NOMEM or TOO_LARGE. */
 int pq_operands_line(char *const *argv, size_t argc, pq_buf *line, pq_error *err);

@@ -52,9 +52,9 @@ static void report(void *context)
     sink->events.failed(sink->context, &sink->failure);
 }
 
+/* With sink->failure filled. */
 static void fail(pq_sink *sink)
 {
-    pq_fail(&sink->failure, PQ_E_IO, "cannot write: %s", strerror(errno));
     pq_sink_drop(sink);
     pq_defer_start(sink->loop, &sink->report, report, sink);
 }
@@ -82,6 +82,7 @@ static void write_some(pq_sink *sink)
         if (wrote < 0 && errno == EAGAIN)
             break;
         if (wrote < 0 && errno != EINTR) {
+            pq_fail(&sink->failure, PQ_E_IO, "cannot write: %s", strerror(errno));
             fail(sink);
             return;
         }
@@ -111,12 +112,15 @@ void pq_sink_start(pq_sink *sink)
         pq_watch_start(sink->loop, &sink->watch, sink->fd, PQ_WRITABLE, on_writable, sink);
 }
 
-int pq_sink_write(pq_sink *sink, const void *bytes, size_t length, pq_error *err)
+void pq_sink_write(pq_sink *sink, const void *bytes, size_t length)
 {
-    if (pq_buf_add(&sink->queue, bytes, length, err) < 0)
-        return -1;
-    if (sink->failure.code == PQ_OK && !pq_watch_is_running(&sink->watch))
+    if (sink->failure.code != PQ_OK)
+        return;
+    if (pq_buf_add(&sink->queue, bytes, length, &sink->failure) < 0) {
+        fail(sink);
+        return;
+    }
+    if (!pq_watch_is_running(&sink->watch))
         write_some(sink);
     pq_sink_start(sink);
-    return 0;
 }

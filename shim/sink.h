@@ -50,8 +50,8 @@ pq_buf *pq_sink_queue(pq_sink *sink);
 void pq_sink_start(pq_sink *sink);
 
 /* Adds bytes and writes at once what can be written, so that two sinks whose readers keep up keep
- * the order between them. Fails with NOMEM or TOO_LARGE; a failed write is told by `failed`. */
-int pq_sink_write(pq_sink *sink, const void *bytes, size_t length, pq_error *err);
+ * the order between them. `failed` tells of a lack of memory, too. */
+void pq_sink_write(pq_sink *sink, const void *bytes, size_t length);
 
 /* Drops what is queued. */
 void pq_sink_drop(pq_sink *sink);

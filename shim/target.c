@@ -6,17 +6,17 @@
 #include "shim/endpoint.h"
 #include "transport/base/log.h"
 
-typedef struct endpoint {
-    struct endpoint *next;
+typedef struct pq_endpoint {
+    struct pq_endpoint *next;
     pq_config *config;      /* holds what `options` points to */
     pq_pve_options options;
     pq_pve *pve;
-} endpoint;
+} pq_endpoint;
 
-typedef struct target {
-    struct target *next;
+typedef struct pq_target {
+    struct pq_target *next;
     pq_targets *owner;
-    endpoint *endpoint;
+    pq_endpoint *endpoint;
     char *vm;
     char *node; /* or NULL */
     char *remote_tmp;
@@ -24,12 +24,12 @@ typedef struct target {
     pq_agent *agent;
     pq_session *session;
     bool closing;
-} target;
+} pq_target;
 
 struct pq_targets {
     pq_loop *loop;
-    endpoint *endpoints;
-    target *targets;
+    pq_endpoint *endpoints;
+    pq_target *targets;
     size_t closing; /* sessions, and the report itself */
     pq_timer patience;
     pq_defer report;
@@ -51,16 +51,16 @@ pq_targets *pq_targets_new(pq_loop *loop, pq_error *err)
 
 /* ---- endpoints ---- */
 
-static void endpoint_free(endpoint *endpoint)
+static void endpoint_free(pq_endpoint *endpoint)
 {
     pq_pve_free(endpoint->pve);
     pq_config_free(endpoint->config);
     free(endpoint);
 }
 
-static endpoint *endpoint_new(pq_targets *targets, const pq_config *config, pq_error *err)
+static pq_endpoint *endpoint_new(pq_targets *targets, const pq_config *config, pq_error *err)
 {
-    endpoint *made = calloc(1, sizeof *made);
+    pq_endpoint *made = calloc(1, sizeof *made);
     if (made == NULL) {
         pq_fail(err, PQ_E_NOMEM, "out of memory");
         return NULL;
@@ -77,12 +77,12 @@ static endpoint *endpoint_new(pq_targets *targets, const pq_config *config, pq_e
     return made;
 }
 
-static endpoint *endpoint_get(pq_targets *targets, pq_config *config, pq_error *err)
+static pq_endpoint *endpoint_get(pq_targets *targets, pq_config *config, pq_error *err)
 {
     pq_pve_options options;
     if (pq_endpoint_read(config, &options, err) < 0)
         return NULL;
-    for (endpoint *known = targets->endpoints; known != NULL; known = known->next) {
+    for (pq_endpoint *known = targets->endpoints; known != NULL; known = known->next) {
         if (pq_endpoint_equal(&known->options, &options))
             return known;
     }
@@ -91,7 +91,7 @@ static endpoint *endpoint_get(pq_targets *targets, pq_config *config, pq_error *
 
 /* ---- targets ---- */
 
-static void target_free(target *target)
+static void target_free(pq_target *target)
 {
     pq_session_free(target->session);
     pq_agent_free(target->agent);
@@ -101,7 +101,7 @@ static void target_free(target *target)
     free(target);
 }
 
-static int open_session(target *target, pq_error *err)
+static int open_session(pq_target *target, pq_error *err)
 {
     pq_session_options options = {.remote_tmp = target->remote_tmp,
                                   .connect_timeout = target->connect_timeout};
@@ -113,9 +113,9 @@ static int open_session(target *target, pq_error *err)
 }
 
 /* `wanted` has borrowed texts. */
-static target *target_new(pq_targets *targets, const target *wanted, pq_error *err)
+static pq_target *target_new(pq_targets *targets, const pq_target *wanted, pq_error *err)
 {
-    target *made = calloc(1, sizeof *made);
+    pq_target *made = calloc(1, sizeof *made);
     if (made == NULL) {
         pq_fail(err, PQ_E_NOMEM, "out of memory");
         return NULL;
@@ -139,7 +139,7 @@ static target *target_new(pq_targets *targets, const target *wanted, pq_error *e
     return made;
 }
 
-static bool is_same(const target *a, const target *b)
+static bool is_same(const pq_target *a, const pq_target *b)
 {
     bool same_node = (a->node == NULL && b->node == NULL) ||
                      (a->node != NULL && b->node != NULL && strcmp(a->node, b->node) == 0);
@@ -150,7 +150,7 @@ static bool is_same(const target *a, const target *b)
 int pq_targets_get(pq_targets *targets, pq_config *config, const char *vm, pq_session **ret,
                    pq_error *err)
 {
-    target wanted = {
+    pq_target wanted = {
         .endpoint = endpoint_get(targets, config, err),
         .vm = (char *)vm,
         .node = (char *)pq_config_text(config, PQ_OPT_NODE),
@@ -159,7 +159,7 @@ int pq_targets_get(pq_targets *targets, pq_config *config, const char *vm, pq_se
     };
     if (wanted.endpoint == NULL)
         return -1;
-    target *found = targets->targets;
+    pq_target *found = targets->targets;
     while (found != NULL && !is_same(found, &wanted))
         found = found->next;
     if (found == NULL)
@@ -179,12 +179,12 @@ void pq_targets_free(pq_targets *targets)
     pq_timer_stop(&targets->patience);
     pq_defer_stop(&targets->report);
     while (targets->targets != NULL) {
-        target *next = targets->targets->next;
+        pq_target *next = targets->targets->next;
         target_free(targets->targets);
         targets->targets = next;
     }
     while (targets->endpoints != NULL) {
-        endpoint *next = targets->endpoints->next;
+        pq_endpoint *next = targets->endpoints->next;
         endpoint_free(targets->endpoints);
         targets->endpoints = next;
     }
@@ -205,7 +205,7 @@ static void one_less(pq_targets *targets)
         pq_defer_start(targets->loop, &targets->report, report, targets);
 }
 
-static void note_failure(target *target, const pq_error *err)
+static void note_failure(pq_target *target, const pq_error *err)
 {
     pq_targets *targets = target->owner;
     pq_log(PQ_LOG_WARNING, "%s: %s", pq_agent_name(target->agent), err->text);
@@ -215,7 +215,7 @@ static void note_failure(target *target, const pq_error *err)
 
 static void on_closed(void *context, const pq_error *err)
 {
-    target *target = context;
+    pq_target *target = context;
     target->closing = false;
     if (err != NULL)
         note_failure(target, err);
@@ -226,7 +226,7 @@ static void out_of_patience(void *context)
 {
     pq_targets *targets = context;
     pq_error err;
-    for (target *target = targets->targets; target != NULL; target = target->next) {
+    for (pq_target *target = targets->targets; target != NULL; target = target->next) {
         if (!target->closing)
             continue;
         target->closing = false;
@@ -246,7 +246,7 @@ void pq_targets_close(pq_targets *targets, pq_targets_closed_fn done, void *cont
     targets->closing = 1;
     pq_timer_start(targets->loop, &targets->patience, PQ_TARGETS_CLOSE_MS, out_of_patience,
                    targets);
-    for (target *target = targets->targets; target != NULL; target = target->next) {
+    for (pq_target *target = targets->targets; target != NULL; target = target->next) {
         target->closing = true;
         targets->closing++;
         pq_session_close(target->session, on_closed, target);

@@ -1,7 +1,7 @@
 #include "shim/task.h"
 
 #include <signal.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "transport/base/log.h"
 
@@ -66,9 +66,10 @@ static int handle_signals(pq_task *task, pq_error *err)
 int pq_task_init(pq_task *task, pq_run *run, const char *vm, pq_error *err)
 {
     const char *selected;
-    *task = (pq_task){.vm = vm != NULL ? vm : pq_config_text(run->config, PQ_OPT_VMID)};
     if (pq_config_select_vm(run->config, vm, &selected, err) < 0)
         return -1;
+    const char *name = vm != NULL ? vm : selected;
+    pq_error_clean(task->vm, sizeof task->vm, name, strlen(name));
     task->loop = pq_loop_new(err);
     if (task->loop == NULL)
         return -1;

@@ -30,8 +30,8 @@ typedef enum pq_task_state { PQ_TASK_WORKING = 0, PQ_TASK_CLOSING, PQ_TASK_CLOSE
 typedef struct pq_task {
     pq_loop *loop;
     pq_session *session;
-    const char *vm;  /* for messages: as the user calls it */
-    char doing[320]; /* "copying 'a' to 'web:/b'"; set by the command */
+    char vm[100];    /* for messages: as the user calls it */
+    char doing[400]; /* "copying 'a' to 'web:/b'"; set by the command */
 
     /* private */
     pq_targets *targets;

@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Any
 
-from .pace import gap_seconds, reader_seconds
+from .pace import gap_seconds, trip_seconds
 
 PING_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 5.0
@@ -91,8 +91,8 @@ def _exchange(sock: socket.socket, payload: bytes, sync_id: int, command: str, d
             answer = _parse(b"".join(pieces), sync_id)
             if answer is None:
                 continue
-            size = sum(map(len, pieces))
-            time.sleep(min(_left(deadline), max(0.0, started + reader_seconds(command, size) - time.monotonic())))
+            least_s = trip_seconds(command, len(payload), sum(map(len, pieces)))
+            time.sleep(min(_left(deadline), max(0.0, started + least_s - time.monotonic())))
             _left(deadline)
             return answer
     except TimeoutError:

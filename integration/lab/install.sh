@@ -8,7 +8,7 @@
 # installed: this machine's own boot is left alone.
 set -eu
 
-packages='qemu-guest-agent qemu-system-x86 busybox-static openssl util-linux dpkg apt python3 python3-pytest'
+packages='qemu-guest-agent qemu-system-x86 busybox-static openssl util-linux e2fsprogs mawk procps python3 python3-pytest'
 
 if [ "${1:-}" = --packages ]; then
     echo "$packages"

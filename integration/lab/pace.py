@@ -13,6 +13,8 @@ MIB = 1024 * 1024
 # One command on one connection: connect, sync, answer.
 _ROUND_TRIP_S = 0.0011
 _SLOWER_ROUND_TRIP_S = {"guest-exec": 0.0042}
+# Perl encodes and writes a long request no faster than this.
+_SEND_S_PER_MIB = 0.032
 # From one connection's end to the next one's start. It matters beyond its length: a virtio-serial agent that
 # notices the gap sleeps for 100 ms, and without one would often miss it.
 _GAP_S = 0.001
@@ -39,12 +41,13 @@ def set_pace(enabled: bool) -> None:
     _enabled = enabled
 
 
-def reader_seconds(command: str, answer_bytes: int) -> float:
+def trip_seconds(command: str, request_bytes: int, answer_bytes: int) -> float:
     """The least time one agent round trip takes, from the connection to the parsed answer."""
     if not _enabled:
         return 0.0
     table = _STATUS_READER if command == "guest-exec-status" else _FILE_READER
-    return _SLOWER_ROUND_TRIP_S.get(command, _ROUND_TRIP_S) + _interpolate(table, answer_bytes / 1024)
+    base = _SLOWER_ROUND_TRIP_S.get(command, _ROUND_TRIP_S)
+    return base + _SEND_S_PER_MIB * request_bytes / MIB + _interpolate(table, answer_bytes / 1024)
 
 
 def gap_seconds() -> float:

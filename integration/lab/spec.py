@@ -6,7 +6,7 @@ after ``seconds``), ``disabled`` (a socket guest whose agent refuses exec and fi
 
 Options of socket guests, lists joined by ``+``: ``root=debian|busybox``, ``shell=dash|bash``, ``hide=TOOL+TOOL``,
 ``block=RPC+RPC``, ``tmpfs=PATH@SIZE``, ``ro=PATH``, ``disk=PATH`` (a small real file
-system, so that there is something to freeze), ``seconds=N``. Of qemu guests: ``memory=MIB``.
+system, so that there is something to freeze), ``seconds=N``. Of qemu guests: ``root=busybox|debian``, ``memory=MIB``.
 Of all: ``tags=TAG+TAG``, ``template=1``.
 """
 
@@ -18,11 +18,12 @@ from pathlib import Path
 from .cluster import VM
 from .guests.agentless import SilentGuest
 from .guests.base import Guest
-from .guests.images import busybox_tree
 from .guests.namespace import SocketGuest, SocketOptions
 from .guests.qemu import QemuGuest
+from .guests.trees import busybox_tree
 
 KINDS = ("socket", "qemu", "none", "stopped", "noagent", "late", "disabled")
+ROOTS = ("debian", "busybox")
 DEFAULT_VMS = ("100:web:pve1:socket",)
 
 _DISABLED_RPCS = [
@@ -31,7 +32,7 @@ _DISABLED_RPCS = [
 ]  # fmt: skip
 _COMMON = {"tags", "template"}
 _SOCKET = {"root", "shell", "hide", "block", "tmpfs", "ro", "disk", "seconds"}
-_OPTIONS = {"socket": _SOCKET, "late": _SOCKET, "disabled": _SOCKET, "qemu": {"memory"}}
+_OPTIONS = {"socket": _SOCKET, "late": _SOCKET, "disabled": _SOCKET, "qemu": {"root", "memory"}}
 
 
 class SpecError(ValueError):
@@ -63,6 +64,8 @@ def parse(text: str) -> VmSpec:
     if kind not in KINDS:
         raise SpecError(f"'{kind}' is not one of {', '.join(KINDS)}")
     given = dict(option.partition("=")[::2] for option in options)
+    if given.get("root", "debian") not in ROOTS:
+        raise SpecError(f"'{given['root']}' is not one of {', '.join(ROOTS)}")
     unknown = given.keys() - _COMMON - _OPTIONS.get(kind, set())
     if unknown:
         raise SpecError(f"a {kind} VM has no option {', '.join(sorted(unknown))}")
@@ -85,7 +88,7 @@ def _guest(spec: VmSpec, directory: Path, isolate: bool) -> Guest | None:
         case "stopped" | "noagent":
             return None
         case "qemu":
-            return QemuGuest(directory, int(spec.options.get("memory", "768")))
+            return QemuGuest(directory, spec.options.get("root", "busybox"), int(spec.options.get("memory", "768")))
     options = SocketOptions(
         root=spec.options.get("root", "debian"),
         shell=spec.options.get("shell", "dash"),

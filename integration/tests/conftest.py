@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,19 +93,18 @@ def quick_vm(request: pytest.FixtureRequest) -> int:
     return vmid
 
 
-@pytest.fixture(scope="session")
-def sizes() -> list[int]:
-    """Sizes of files around what one call, one piece and one page take."""
-    kib = 1024
-    return [0, 1, 4095, 4096, 65535, 65536, 65537, 300_000, 389_119, 389_120, 389_121, kib * kib]
-
-
 @pytest.fixture
-def remote(lab: Lab) -> Iterator[dict[int, str]]:
-    """An empty directory in each guest, removed behind the test."""
+def remote(lab: Lab) -> Iterator[Callable[[int], str]]:
+    """Makes an empty directory in a guest and tells its path; all are removed behind the test."""
     path = "/tmp/system-test"
-    for vmid in GUESTS:
-        assert lab.guest(vmid).run(["mkdir", path]).exit_code == 0
-    yield dict.fromkeys(GUESTS, path)
-    for vmid in GUESTS:
+    made: set[int] = set()
+
+    def make(vmid: int) -> str:
+        if vmid not in made:
+            assert lab.guest(vmid).run(["mkdir", path]).exit_code == 0
+            made.add(vmid)
+        return path
+
+    yield make
+    for vmid in made:
         lab.guest(vmid).run(["rm", "-rf", path])

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "transport/base/buf.h"
 
@@ -100,6 +101,18 @@ Test(buf, failed_adds_change_nothing)
     cr_assert_eq(buf.length, 8);
     cr_assert_eq(pq_buf_printf(&buf, &err, "%d", 90), 0);
     cr_assert_str_eq(buf.data, "1234567890");
+    pq_buf_done(&buf);
+}
+
+Test(buf, printf_of_what_cannot_be_formatted)
+{
+    pq_buf buf = {0};
+    pq_error err;
+    cr_assert_eq(pq_buf_add_text(&buf, "before", &err), 0);
+    /* No such character in the "C" locale. */
+    cr_assert_eq(pq_buf_printf(&buf, &err, "%lc", (wint_t)0x20AC), -1);
+    cr_assert_eq(err.code, PQ_E_INTERNAL);
+    cr_assert_str_eq(buf.data, "before");
     pq_buf_done(&buf);
 }
 

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "transport/base/encode.h"
 #include "transport/base/error.h"
@@ -44,6 +45,19 @@ Test(error, fail_effect_fills_everything)
     cr_assert_eq(err.effect, PQ_EFFECT_UNKNOWN);
     cr_assert(err.retryable);
     cr_assert_str_eq(err.text, "gone");
+}
+
+Test(error, text_that_cannot_be_formatted_is_empty)
+{
+    pq_error err;
+    memset(&err, 'x', sizeof err);
+    /* No such character in the "C" locale. */
+    cr_assert_eq(pq_fail(&err, PQ_E_IO, "%lc", (wint_t)0x20AC), -1);
+    cr_assert_eq(err.code, PQ_E_IO);
+    cr_assert_str_eq(err.text, "");
+    pq_fail(&err, PQ_E_IO, "cause");
+    pq_error_prefix(&err, "%lc", (wint_t)0x20AC);
+    cr_assert_str_eq(err.text, "cause");
 }
 
 Test(error, clear_leaves_nothing)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "transport/base/encode.h"
 #include "transport/base/json.h"
@@ -82,6 +83,13 @@ Test(log, long_lines_are_cut_at_a_character)
         cr_assert_geq(length, 2 * PQ_ERROR_TEXT_MAX - 4);
         cr_assert_eq(pq_utf8_valid_length(last_line, length), length);
     }
+}
+
+Test(log, line_that_cannot_be_formatted_is_dropped)
+{
+    /* No such character in the "C" locale. */
+    pq_log(PQ_LOG_ERROR, "%lc", (wint_t)0x20AC);
+    cr_assert_eq(lines, 0);
 }
 
 Test(log, error_with_hint)

@@ -24,6 +24,17 @@ int __wrap_munmap(void *memory, size_t length)
     return __real_munmap(memory, length);
 }
 
+/* mmap() comes here as well, to fail on demand. */
+void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+
+static bool no_memory;
+
+void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    return no_memory ? MAP_FAILED : __real_mmap(address, length, protection, flags, fd, offset);
+}
+
 static void watch(const pq_secret *secret)
 {
     watched = secret->text;
@@ -95,6 +106,19 @@ Test(secret, a_new_value_wipes_the_old_one)
     /* The new value may be part of the old one. */
     cr_assert_eq(pq_secret_set(&secret, secret.text + 3, 3, &err), 0);
     cr_assert_str_eq(pq_secret_text(&secret), "ond");
+    pq_secret_done(&secret);
+}
+
+Test(secret, without_memory_the_old_value_stays)
+{
+    pq_secret secret = {0};
+    pq_error err;
+    cr_assert_eq(pq_secret_set(&secret, "old", 3, &err), 0);
+    no_memory = true;
+    cr_assert_eq(pq_secret_set(&secret, "new", 3, &err), -1);
+    no_memory = false;
+    cr_assert_eq(err.code, PQ_E_NOMEM);
+    cr_assert_str_eq(pq_secret_text(&secret), "old");
     pq_secret_done(&secret);
 }
 

@@ -39,7 +39,7 @@ __attribute__((format(printf, 5, 0))) static void fill(pq_error *err, pq_code co
     memcpy(err->text, text, sizeof err->text);
 }
 
-int pq_fail(pq_error *err, pq_code code, const char *format, ...)
+int(pq_fail)(pq_error *err, pq_code code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -48,8 +48,8 @@ int pq_fail(pq_error *err, pq_code code, const char *format, ...)
     return -1;
 }
 
-int pq_fail_effect(pq_error *err, pq_code code, pq_effect effect, bool retryable,
-                   const char *format, ...)
+int(pq_fail_effect)(pq_error *err, pq_code code, pq_effect effect, bool retryable,
+                    const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -58,7 +58,7 @@ int pq_fail_effect(pq_error *err, pq_code code, pq_effect effect, bool retryable
     return -1;
 }
 
-int pq_error_prefix(pq_error *err, const char *format, ...)
+int(pq_error_prefix)(pq_error *err, const char *format, ...)
 {
     char text[PQ_ERROR_TEXT_MAX];
     va_list args;

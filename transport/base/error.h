@@ -54,6 +54,17 @@ int pq_fail_effect(pq_error *err, pq_code code, pq_effect effect, bool retryable
 /* Puts "doing 'object': " style context in front of err's text. Returns -1. */
 int pq_error_prefix(pq_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Lets the compiler see that these return -1, or it would warn of variables that are set only by
+ * what did not fail. */
+static inline int pq_minus_one(int result)
+{
+    (void)result;
+    return -1;
+}
+#define pq_fail(...) pq_minus_one(pq_fail(__VA_ARGS__))
+#define pq_fail_effect(...) pq_minus_one(pq_fail_effect(__VA_ARGS__))
+#define pq_error_prefix(...) pq_minus_one(pq_error_prefix(__VA_ARGS__))
+
 void pq_error_clear(pq_error *err);
 
 /* "none", "unknown", "done". */

@@ -71,6 +71,7 @@ static int prepare_status(pq_agent_op *op, pq_error *err)
     op->call.kind = PQ_API_STATUS;
     op->call.method = "GET";
     op->call.large = true;
+    op->call.gzip = true;
     return pq_buf_printf(&op->query, err, "pid=%" PRId64, op->pid);
 }
 
@@ -83,6 +84,9 @@ static int prepare_read(pq_agent_op *op, pq_error *err)
     op->call.kind = PQ_API_READ;
     op->call.method = "GET";
     op->call.large = true;
+    /* Base64 of compressed data would shrink by a quarter, at 18 ms of the worker's time for
+     * 256 KiB, which is more than most networks take for the rest. */
+    op->call.gzip = !op->ranges;
     return pq_request_file_read(&op->query, op->file, op->ranges, op->offset, op->count, err);
 }
 

@@ -93,7 +93,7 @@ static int write_head(pq_api_call *call, pq_error *err)
         .content_type = call->body != NULL ? call->content_type : NULL,
         .has_body = changes,
         .content_length = call->body != NULL ? call->body->length : 0,
-        .gzip = call->large,
+        .gzip = call->gzip,
     };
     pq_buf *out = &call->http.head;
     if (pq_request_write_head(out, &head, HEAD_MORE, err) < 0 ||

@@ -36,7 +36,8 @@ typedef struct pq_api_call {
     const char *query; /* encoded, or NULL; */
     const pq_buf *body; /* or NULL; sent as `content_type` */
     const char *content_type;
-    bool large; /* the answer may be: ask for it gzipped, and take up to PQ_HTTP_ANSWER_MAX */
+    bool large; /* the answer may have up to PQ_HTTP_ANSWER_MAX bytes */
+    bool gzip;  /* ask for it compressed */
 
     /* private */
     pq_api *api; /* NULL while idle */

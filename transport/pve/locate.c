@@ -62,6 +62,7 @@ static void fetch(pq_locate *locate)
         .path = "/api2/json/cluster/resources",
         .query = "type=vm",
         .large = true,
+        .gzip = true,
     };
     locate->fetching = true;
     locate->asked_at = pq_now();

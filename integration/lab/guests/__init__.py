@@ -1,1 +1,1 @@
-"""The kinds of guest that a VM of the lab can have, and how a VM's specification becomes one."""
+"""The kinds of guest that a VM of the lab can have, and what they are built from."""

@@ -2,7 +2,8 @@
 # The first process of a QEMU guest: mounts, loads the virtio-serial driver, keeps two agents running.
 # One agent is the guest's own, on the port that Proxmox VE talks to. The other one, on a port of the
 # lab's, is how the lab looks inside without touching the first.
-export PATH=/sbin:/usr/sbin:/bin:/usr/bin
+# The last directory has what a Debian root lacks.
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/usr/lib/lab
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -11,7 +12,7 @@ mount -t devpts devpts /dev/pts
 for directory in /dev/shm /tmp /var/tmp /run; do
     mount -t tmpfs -o mode=1777,size=80% tmpfs $directory
 done
-hostname -F /etc/hostname
+hostname "$(cat /etc/hostname)"
 for module in /lib/modules/*.ko; do
     insmod "$module"
 done
@@ -38,15 +39,17 @@ supervise() {
     device=$(port "$2")
     while :; do
         if [ ! -e "/run/$1.off" ]; then
-            setsid sh -c 'echo $$ > "$1"; exec env -i HOME=/ PATH="$PATH" qemu-ga -m virtio-serial -p "$2" -t /run' \
-                sh "/run/$1.pid" "$device" < /dev/null > "/run/$1.log" 2>&1
+            # shellcheck disable=SC2016,SC2086 # expanded by the inner shell; a list of words
+            setsid sh -c 'echo $$ > "$1"; device=$2; shift 2; exec env -i "$@" qemu-ga -m virtio-serial -p "$device" -t /run' \
+                sh "/run/$1.pid" "$device" $3 < /dev/null > "/run/$1.log" 2>&1
         fi
         sleep 0.05
     done
 }
 
-supervise control lab.control &
-supervise agent org.qemu.guest_agent.0 &
+read -r environment < /etc/agent-environment
+supervise control lab.control "PATH=$PATH" &
+supervise agent org.qemu.guest_agent.0 "$environment" &
 while :; do
     wait
 done

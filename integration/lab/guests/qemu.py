@@ -31,14 +31,15 @@ kill $watch
 class QemuGuest(Guest):
     """Runs ``qemu-system-x86_64`` without KVM, so that it needs no rights and shows a slow guest's timing."""
 
-    def __init__(self, directory: Path, memory_mib: int) -> None:
+    def __init__(self, directory: Path, root: str, memory_mib: int) -> None:
         super().__init__(directory)
+        self._root = root
         self._memory_mib = memory_mib
         self._process: subprocess.Popen[bytes] | None = None
         self._link: AgentLink | None = None
 
     def start(self) -> None:
-        files = boot_files()
+        files = boot_files(self._root)
         control = self.directory / "control.qga"
         command = [
             "qemu-system-x86_64", "-accel", "tcg", "-m", str(self._memory_mib), "-nodefaults", "-no-reboot",

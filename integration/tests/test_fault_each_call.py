@@ -1,0 +1,132 @@
+"""Whatever happens to any single call, the result is right and a command runs exactly once.
+
+Each piece of work is done once undisturbed, to count its calls; then once for every call and kind of fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import WEB
+from lab import Lab
+from noise import noise
+from program import Program, Result
+
+SMALL, LARGE = noise(1000), noise(1024 * 1024)
+RUNS = "/tmp/system-test/runs"
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "cut-before": {"action": "cut-before"},
+    "cut-after": {"action": "cut-after"},
+    "cut-mid": {"action": "cut-mid"},
+    "596-before": {"action": "status-before"},
+    "596-after": {"action": "status-after"},
+    "595": {"action": "status-before", "status": 595, "reason": "Connection refused"},
+    "not-running": {"action": "not-running"},
+    "timeout-after": {"action": "timeout-after"},
+    "twice": {"action": "twice"},
+    "not-json": {"action": "garbage", "garbage": "not-json"},
+    "not-http": {"action": "garbage", "garbage": "not-http"},
+    "empty": {"action": "garbage", "garbage": "empty"},
+    "long-length": {"action": "garbage", "garbage": "long-length"},
+    "truncated-gzip": {"action": "garbage", "garbage": "truncated-gzip"},
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something done with the guest: ``run`` does it, ``check`` raises if its outcome is not right."""
+
+    run: Callable[[Program, Path], Result]
+    check: Callable[[Program, Path, Result], None]
+
+
+def counted(line: str) -> Callable[[Program, Path], Result]:
+    return lambda program, _: program.shell(WEB, f"echo ran >>{RUNS}; {line}")
+
+
+def ran_once(stdout: bytes = b"", status: int = 0) -> Callable[[Program, Path, Result], None]:
+    def check(program: Program, _: Path, result: Result) -> None:
+        runs = program.lab.guest(WEB).path(RUNS)
+        assert runs.read_text() == "ran\n"
+        assert (result.status, result.stdout, result.stderr) == (status, stdout, b"")
+        runs.unlink()
+
+    return check
+
+
+def putting(content: bytes) -> Work:
+    def check(program: Program, _: Path, result: Result) -> None:
+        result.succeeded()
+        there = program.lab.guest(WEB).path("/tmp/system-test/file")
+        assert there.read_bytes() == content
+        there.unlink()
+
+    return Work(lambda program, _: program.put(WEB, "-", "/tmp/system-test/file", stdin=content), check)
+
+
+def fetching(content: bytes) -> Work:
+    def run(program: Program, directory: Path) -> Result:
+        program.lab.guest(WEB).path("/tmp/system-test/file").write_bytes(content)
+        return program.fetch(WEB, "/tmp/system-test/file", directory / "file")
+
+    def check(program: Program, directory: Path, result: Result) -> None:
+        result.succeeded()
+        assert (directory / "file").read_bytes() == content
+        (directory / "file").unlink()
+
+    return Work(run, check)
+
+
+WORKS = {
+    "exec true": Work(counted("true"), ran_once()),
+    "exec with output": Work(counted("seq 1 30000; exit 9"), ran_once("".join(f"{n}\n" for n in range(1, 30001)).encode(), 9)),
+    "put small": putting(SMALL),
+    "put 1 MiB": putting(LARGE),
+    "fetch small": fetching(SMALL),
+    "fetch 1 MiB": fetching(LARGE),
+}
+
+
+@pytest.fixture
+def quick_lab(lab: Lab) -> Iterator[Lab]:
+    lab.set_pace(False)
+    yield lab
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", WORKS)
+def test_each_call(
+    program: Program, quick_lab: Lab, remote: Callable[[int], str], tmp_path: Path, name: str, fault: str
+) -> None:
+    work, lab = WORKS[name], quick_lab
+    before = lab.guest(WEB).run(["ls", "-A", "/tmp", remote(WEB)]).stdout
+    lab.reset_counters()
+    work.check(program, tmp_path, work.run(program, tmp_path))
+    calls = lab.counters()["requests_total"]
+    assert calls >= 4
+    wrong = []
+    for nth in range(1, calls + 1):
+        lab.clear_faults()
+        lab.fault("*", nth=nth, **FAULTS[fault])
+        lab.reset_counters()
+        result = work.run(program, tmp_path)
+        try:
+            assert lab.faults()[0]["fired"] == 1
+            work.check(program, tmp_path, result)
+        except AssertionError as problem:
+            wrong.append((f"call {nth}: {hit_call(lab)}", str(problem)[:300]))
+            lab.guest(WEB).run(["rm", "-f", RUNS])
+    assert wrong == []
+    if name.startswith("fetch"):
+        lab.guest(WEB).run(["rm", f"{remote(WEB)}/file"])
+    assert lab.guest(WEB).run(["ls", "-A", "/tmp", remote(WEB)]).stdout == before
+
+
+def hit_call(lab: Lab) -> str:
+    return ", ".join(entry["kind"] for entry in lab.log() if entry["fault"])

@@ -1,0 +1,35 @@
+#include "shim/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* The leak checker traces the process, which needs one that may be dumped. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LEAK_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAK_CHECKED 1
+#endif
+#endif
+
+void pq_process_open_standard(void)
+{
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd < 3; fd++) {
+        /* The lowest free number is `fd`, since those below it are open. */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", modes[fd]) != fd)
+            abort();
+    }
+}
+
+void pq_process_hide_memory(void)
+{
+    struct rlimit none = {0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+#ifndef LEAK_CHECKED
+    (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
