@@ -51,6 +51,8 @@ int pq_local_file_open(pq_local_file *file, const char *path, const char *name, 
     struct stat info;
     memset(file, 0, sizeof *file);
     file->fd = -1;
+    if (path[0] == '\0')
+        return pq_fail(err, PQ_E_IO, "cannot write '': %s", strerror(ENOENT));
     bool directory = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
     int made = directory ? asprintf(&file->path, "%s/%s", path, name)
                          : asprintf(&file->path, "%s", path);

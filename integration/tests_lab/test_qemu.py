@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -59,3 +60,12 @@ def test_frozen_guest(real: Api) -> None:
     assert "has been disabled" in real.exec("true", vmid=200).reason
     assert real.agent("POST", "fsfreeze-thaw", vmid=200).data["result"] >= 1
     assert real.exec("true", vmid=200).status == 200
+
+
+@pytest.mark.skipif(not os.environ.get("PVE_QGA_LAB_FULL"), reason="boots a second guest; set PVE_QGA_LAB_FULL=1")
+def test_debian_root() -> None:
+    with Lab(vms=["201:debian:pve1:qemu,root=debian"]) as lab, Api(lab) as api:
+        tools = api.run("sh", "-c", "command -v bash perl script flock setsid awk base64 | wc -l; env", vmid=201)
+        lines = tools["out-data"].split("\n")
+        assert lines[0] == "7" and {line.split("=")[0] for line in lines[1:] if line} == {"LANG", "PATH", "PWD"}
+        assert api.agent("GET", "get-osinfo", vmid=201).data["result"]["id"] == "debian"

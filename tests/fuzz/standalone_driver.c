@@ -105,8 +105,8 @@ static bool run_path(const char *path)
         perror(path);
         return false;
     }
-    bool ok = S_ISDIR(status.st_mode) ? run_directory(path)
-                                      : run_file(path, (size_t)status.st_size);
+    bool ok =
+        S_ISDIR(status.st_mode) ? run_directory(path) : run_file(path, (size_t)status.st_size);
     if (!ok)
         fprintf(stderr, "%s: cannot be read\n", path);
     return ok;

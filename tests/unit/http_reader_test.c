@@ -128,7 +128,7 @@ Test(http_reader, chunks)
     } rows[] = {
         {"0\r\n\r\n", ""},
         {"2\r\nhi\r\n0\r\n\r\n", "hi"},
-        {"2\r\nhi\r\n00B;name=\"v\"\r\n there world\r\n0\r\n\r\n", "hi there world"},
+        {"2\r\nhi\r\n00C;name=\"v\"\r\n there world\r\n0\r\n\r\n", "hi there world"},
         {"1 \r\na\r\n000\r\nX-Trailer: 1\r\nConnection: close\r\n\r\n", "a"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

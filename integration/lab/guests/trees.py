@@ -28,7 +28,7 @@ _DIRECTORIES = (
     "lib/modules",
     "disk",
 )
-# Beside Debian's essential packages.
+# Beside the packages that Debian requires.
 _DEBIAN_EXTRA = ("mawk", "procps")
 _MERGED = ("bin", "sbin", "lib", "lib64")
 
@@ -45,7 +45,7 @@ def busybox_tree() -> Path:
 
 
 def debian_tree() -> Path:
-    """A root directory with the files of Debian's essential packages, ``qemu-ga``, and busybox for what they lack."""
+    """A root directory with the files of the packages that Debian requires, ``qemu-ga``, and busybox for what they lack."""
     busybox = _busybox()
     tree = cache_dir() / f"debian-{stamp(busybox, AGENT, Path('/var/lib/dpkg/status'), Path(__file__))}"
     with locked():
@@ -85,11 +85,8 @@ def _fill_debian(tree: Path, busybox: Path) -> None:
         (tree / "usr" / name).mkdir(parents=True)
         (tree / name).symlink_to(f"usr/{name}")
     _make_directories(tree)
-    packages = [
-        line.split()[0]
-        for line in output("dpkg-query", "-W", "-f", "${Package} ${Essential}\n").splitlines()
-        if line.endswith(" yes")
-    ]
+    known = output("dpkg-query", "-W", "-f", "${Package} ${Priority}\n").splitlines()
+    packages = [line.split()[0] for line in known if line.endswith(" required")]
     listed = output("dpkg", "-L", *packages, *_DEBIAN_EXTRA).splitlines()
     files = [Path(line) for line in listed if line.startswith("/") and not line.startswith("/usr/share/")]
     for file in files:

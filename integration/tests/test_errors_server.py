@@ -1,0 +1,138 @@
+"""What stands in the way of the server: one line that says what, where and what to do; nothing happens in any guest."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import OFF, DEAF, RHEL, SILENT, TWIN, WEB
+from lab import Lab
+from pve_qga_client import Client, Error
+from program import Program, ended, finish, until
+
+NO_SUCH_HOST = "no-such-host.invalid"
+OTHER_FINGERPRINT = ":".join(["AB"] * 32)
+
+
+def test_host_that_does_not_resolve(program: Program) -> None:
+    refused(program, "resolve", NO_SUCH_HOST, "PROXMOX_HOST", host=NO_SUCH_HOST)
+
+
+def test_port_where_nothing_listens(program: Program) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        refused(program, "connect", f"127.0.0.1:{port}", port=str(port), connect_timeout="0")
+
+
+def test_port_that_comes_late(program: Program, lab: Lab) -> None:
+    """A node that is still booting is waited for."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        with ended(program.start("exec", "-v", f"--port={port}", str(WEB), "echo", "ran")) as process:
+            assert process.stderr
+            line = process.stderr.readline()
+            while b"127.0.0.1" not in line:
+                line = process.stderr.readline()
+                assert line
+            reserved.listen()
+            threading.Thread(target=forward, args=(reserved, lab.port), daemon=True).start()
+            result = finish(process)
+    assert (result.status, result.stdout) == (0, b"ran\n")
+
+
+def forward(listener: socket.socket, port: int) -> None:
+    """Pass each connection on to the lab."""
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    with contextlib.suppress(OSError):
+        while True:
+            near, _ = listener.accept()
+            far = socket.create_connection(("127.0.0.1", port))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+def test_what_is_no_api(program: Program) -> None:
+    """A server that speaks TLS is needed first; this one hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        port = str(listener.getsockname()[1])
+        program.run("exec", f"--port={port}", "--connect-timeout=0", str(WEB), "true").failed(f"127.0.0.1:{port}")
+
+
+def test_certificate_of_an_unknown_issuer(program: Program) -> None:
+    refused(program.having(PROXMOX_CA_FILE=None), "tls", "127.0.0.1", "--fingerprint")
+
+
+def test_certificate_of_another_host(program: Program, lab: Lab) -> None:
+    refused(program, "tls", "127.0.0.2", host="127.0.0.2")
+
+
+def test_right_fingerprint(program: Program, lab: Lab) -> None:
+    pinned = program.having(PROXMOX_CA_FILE=None, PROXMOX_FINGERPRINT=lab.fingerprint)
+    assert pinned.exec(WEB, "echo", "ok").succeeded().stdout == b"ok\n"
+    plain = pinned.having(PROXMOX_FINGERPRINT=lab.fingerprint.replace(":", "").lower())
+    assert plain.run("exec", "--host=127.0.0.2", str(WEB), "echo", "ok").succeeded().stdout == b"ok\n"
+
+
+def test_wrong_fingerprint(program: Program, lab: Lab) -> None:
+    refused(program, "fingerprint", lab.fingerprint, "pvenode cert info", fingerprint=OTHER_FINGERPRINT)
+    assert lab.counters()["requests_total"] == 0, "no credentials go to a server that is another one"
+
+
+def test_unchecked_certificate(program: Program) -> None:
+    careless = program.having(PROXMOX_CA_FILE=None).run("exec", "--no-validate-certs", str(WEB), "echo", "ok")
+    assert (careless.status, careless.stdout) == (0, b"ok\n")
+    assert "certificate" in careless.complaint, "it warns"
+
+
+def test_ca_file_that_is_missing(program: Program, tmp_path: Path) -> None:
+    program.having(PROXMOX_CA_FILE=str(tmp_path / "none.pem")).exec(WEB, "true").failed("none.pem")
+
+
+@pytest.mark.parametrize("garbage", ["not-json", "empty", "deep", "not-http", "huge"])
+def test_server_that_talks_garbage(program: Program, lab: Lab, garbage: str) -> None:
+    """Never an endless loop, never more than a line, never much memory."""
+    lab.fault("*", "garbage", garbage=garbage, count=0)
+    result = program.measure("exec", "--connect-timeout=1", str(WEB), "true")
+    result.failed("127.0.0.1")
+    assert result.peak_kib < 64 * 1024
+
+
+def test_bad_answer_has_a_code(program: Program, lab: Lab) -> None:
+    lab.fault("*", "garbage", garbage="not-json", count=0)
+    with program.serve(options={"connect_timeout": 0}) as client, pytest.raises(Error) as raised:
+        client.exec_command("true", vm=WEB)
+    assert (raised.value.code, raised.value.effect) == ("bad-answer", "none")
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "http"), (596, "network")])
+def test_refusals_of_every_call(program: Program, lab: Lab, status: int, code: str) -> None:
+    lab.fault("*", "status-before", status=status, reason="Too bad", count=0)
+    refused(program, code, "Too bad", connect_timeout="0")
+
+
+def test_proxy_that_is_not_there(program: Program) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        refused(program, "proxy", proxy.removeprefix("http://"), proxy=proxy, connect_timeout="0")
