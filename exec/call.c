@@ -31,15 +31,15 @@ struct pq_call {
     call_state state;
     pq_agent_op *op;
     pq_timer timer;
-    int64_t pid;         /* of the run that is polled, 0: none */
-    pq_ms first_try;     /* when the script was first sent, 0: not yet */
-    pq_ms run_started;   /* when the polled run was started */
-    pq_ms last_good;     /* when the server last did what it was asked */
-    unsigned questions;  /* about the polled run */
-    unsigned failures;   /* in a row */
+    int64_t pid;        /* of the run that is polled, 0: none */
+    pq_ms first_try;    /* when the script was first sent, 0: not yet */
+    pq_ms run_started;  /* when the polled run was started */
+    pq_ms last_good;    /* when the server last did what it was asked */
+    unsigned questions; /* about the polled run */
+    unsigned failures;  /* in a row */
     unsigned broken_runs;
     unsigned lost_runs;
-    bool may_have_run;   /* some try may have reached the guest */
+    bool may_have_run; /* some try may have reached the guest */
     bool told_wait;
     bool held;
 };

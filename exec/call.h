@@ -23,7 +23,7 @@
 typedef struct pq_call pq_call;
 
 typedef struct pq_call_result {
-    pq_buf out;         /* stdout without the trailer; may be taken */
+    pq_buf out; /* stdout without the trailer; may be taken */
     pq_buf err;
     pq_trailer trailer; /* points into `out`'s memory: read it before taking `out` */
 } pq_call_result;
@@ -31,11 +31,11 @@ typedef struct pq_call_result {
 typedef void (*pq_call_fn)(void *context, const pq_error *err, pq_call_result *result);
 
 typedef struct pq_call_options {
-    const void *input;       /* for the script's stdin, copied; NULL: none */
+    const void *input; /* for the script's stdin, copied; NULL: none */
     size_t input_length;
-    int retry_argument;      /* index of the argument that repetitions set to the seconds since the
-                              * first try, or -1 */
-    bool once;               /* not idempotent: never run again once it may have started */
+    int retry_argument; /* index of the argument that repetitions set to the seconds since the
+                         * first try, or -1 */
+    bool once;          /* not idempotent: never run again once it may have started */
 } pq_call_options;
 
 #define PQ_CALL_DEFAULTS ((pq_call_options){.retry_argument = -1})

@@ -167,8 +167,7 @@ static void refused(pq_job *job, const pq_trailer *trailer)
     pq_error err;
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (strcmp(trailer->state, reasons[i].state) == 0) {
-            pq_fail_effect(&err, reasons[i].code, reasons[i].effect, false, "%s",
-                           reasons[i].text);
+            pq_fail_effect(&err, reasons[i].code, reasons[i].effect, false, "%s", reasons[i].text);
             pq_job_fail(job, &err);
             return;
         }
@@ -197,8 +196,8 @@ static void on_launched(void *context, const pq_error *err, pq_call_result *resu
         run_plain(job);
         return;
     }
-    bool known = strcmp(state, "end") == 0 || strcmp(state, "running") == 0 ||
-                 strcmp(state, "lost") == 0;
+    bool known =
+        strcmp(state, "end") == 0 || strcmp(state, "running") == 0 || strcmp(state, "lost") == 0;
     if (!known) {
         refused(job, &result->trailer);
         return;
@@ -274,7 +273,8 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
     if (job->plain || job->feeds || job->feed.waiting.length == 0)
         return 0;
     size_t length = job->feed.waiting.length, taken;
-    if (pq_script_add_items(script, limits, job->feed.waiting.data, length, length, &taken, err) < 0)
+    if (pq_script_add_items(script, limits, job->feed.waiting.data, length, length, &taken, err) <
+        0)
         return -1;
     if (taken == length)
         return 0;
@@ -325,8 +325,7 @@ static void launch(pq_job *job)
     set_state(job, JOB_RUNNING);
     if (!job->plain)
         pq_session_used_guest(job->session);
-    job->launcher =
-        pq_call_start(job->session, &script, &options, on_launched, job, &err);
+    job->launcher = pq_call_start(job->session, &script, &options, on_launched, job, &err);
     if (job->launcher == NULL) {
         pq_job_fail(job, &err);
         return;
@@ -364,8 +363,7 @@ static void on_killed(void *context, const pq_error *err, pq_call_result *result
     /* The launcher tells the end itself. */
     if (job->launcher != NULL)
         pq_call_hold(job->launcher, false);
-    pq_timer_start(pq_session_loop(job->session), &job->kill_timer, KILL_AGAIN_MS, send_kill,
-                   job);
+    pq_timer_start(pq_session_loop(job->session), &job->kill_timer, KILL_AGAIN_MS, send_kill, job);
 }
 
 static void send_kill(void *context)
@@ -386,8 +384,7 @@ static void send_kill(void *context)
         pq_script_add(&script, pq_session_dir(job->session), &err) == 0 &&
         pq_script_addf(&script, &err, "%u", job->number) == 0 &&
         pq_script_add(&script, job->kill_signal, &err) == 0)
-        job->killer =
-            pq_call_start(job->session, &script, &PQ_CALL_DEFAULTS, on_killed, job, &err);
+        job->killer = pq_call_start(job->session, &script, &PQ_CALL_DEFAULTS, on_killed, job, &err);
     pq_script_done(&script);
     if (job->killer == NULL)
         pq_job_fail(job, &err);

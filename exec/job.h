@@ -32,21 +32,21 @@
 #define PQ_JOB_INPUT_WINDOW ((size_t)2 * 1024 * 1024)
 
 typedef struct pq_job_request {
-    const char *command;      /* a shell line; any bytes but NUL */
-    const char *executable;   /* the shell; NULL: /bin/sh */
-    const char *cwd;          /* NULL: the home directory */
-    const char *const *env;   /* NAME=VALUE..., NULL-terminated; NULL: none */
-    const void *input;        /* stdin that is already here, copied; NULL: none */
+    const char *command;    /* a shell line; any bytes but NUL */
+    const char *executable; /* the shell; NULL: /bin/sh */
+    const char *cwd;        /* NULL: the home directory */
+    const char *const *env; /* NAME=VALUE..., NULL-terminated; NULL: none */
+    const void *input;      /* stdin that is already here, copied; NULL: none */
     size_t input_length;
-    bool input_streams;       /* more stdin follows by pq_job_input() */
-    bool live;                /* deliver output while the command runs */
-    pq_ms timeout;            /* 0: none */
+    bool input_streams; /* more stdin follows by pq_job_input() */
+    bool live;          /* deliver output while the command runs */
+    pq_ms timeout;      /* 0: none */
 } pq_job_request;
 
 typedef struct pq_job_result {
-    int exit_code;            /* the command's; 128 + signal if it died of one */
-    int signal;               /* 0: it exited */
-    bool guest_full;          /* remote_tmp ran out of space: output may be cut */
+    int exit_code;   /* the command's; 128 + signal if it died of one */
+    int signal;      /* 0: it exited */
+    bool guest_full; /* remote_tmp ran out of space: output may be cut */
 } pq_job_result;
 
 typedef struct pq_job pq_job;

@@ -50,8 +50,7 @@ static int begin_piece(pq_job *job, uint64_t index, pq_script *script, pq_error 
 {
     if (pq_script_begin(script, pq_guest_common, pq_guest_piece, err) < 0 ||
         pq_script_add(script, pq_session_dir(job->session), err) < 0 ||
-        pq_script_addf(script, err, "%u", job->number) < 0 ||
-        pq_script_add(script, "i", err) < 0 ||
+        pq_script_addf(script, err, "%u", job->number) < 0 || pq_script_add(script, "i", err) < 0 ||
         pq_script_addf(script, err, "%llu", (unsigned long long)index) < 0)
         return -1;
     return pq_script_add(script, "-", err);

@@ -24,20 +24,20 @@ typedef struct job_piece {
     pq_call *call;
     pq_timer timer;
     uint64_t index;
-    pq_buf bytes;            /* kept until the guest has them */
+    pq_buf bytes; /* kept until the guest has them */
 } job_piece;
 
 typedef struct job_feed {
-    pq_buf waiting;          /* taken from the caller, not sent */
-    uint64_t next_index;     /* of the next piece */
-    uint64_t used;           /* pieces the guest has used up */
-    bool ended;              /* the caller has no more */
+    pq_buf waiting;      /* taken from the caller, not sent */
+    uint64_t next_index; /* of the next piece */
+    uint64_t used;       /* pieces the guest has used up */
+    bool ended;          /* the caller has no more */
     bool end_sent;
-    bool closed;             /* the command takes no more */
-    bool confirmed;          /* the server has taken a piece: its size is right */
+    bool closed;    /* the command takes no more */
+    bool confirmed; /* the server has taken a piece: its size is right */
     unsigned cuts;
     job_piece pieces[PIECES_IN_FLIGHT];
-    pq_timer retry;          /* asks again while the guest's window is full */
+    pq_timer retry; /* asks again while the guest's window is full */
     unsigned full_polls;
     pq_defer more;
 } job_feed;
@@ -53,11 +53,11 @@ typedef struct job_stage {
 
 typedef struct job_stream {
     pq_job *job;
-    int number;              /* 1, 2 */
-    uint64_t delivered;      /* bytes handed to the caller */
-    int64_t total;           /* size at the command's end; -1: at most PQ_JOB_INLINE_BYTES */
-    bool inlined;            /* the launcher's answer brought its beginning */
-    bool drained;            /* its rest was read, or is being read */
+    int number;         /* 1, 2 */
+    uint64_t delivered; /* bytes handed to the caller */
+    int64_t total;      /* size at the command's end; -1: at most PQ_JOB_INLINE_BYTES */
+    bool inlined;       /* the launcher's answer brought its beginning */
+    bool drained;       /* its rest was read, or is being read */
     bool complete;
     pq_range *range;
 } job_stream;
@@ -69,17 +69,17 @@ struct pq_job {
     job_state state;
     unsigned number;
     unsigned launches;
-    bool plain;              /* no directory in the guest */
+    bool plain; /* no directory in the guest */
     bool live;
     bool paused;
     pq_buf command;
-    pq_buf items;            /* further launcher arguments, each ended by NUL */
+    pq_buf items; /* further launcher arguments, each ended by NUL */
     job_stage stage;
-    bool feeds;              /* stdin goes in pieces */
+    bool feeds; /* stdin goes in pieces */
     job_feed feed;
     pq_call *launcher;
-    int64_t launcher_pid;    /* of a launcher whose record nobody has fetched; 0: none */
-    bool watching;           /* looks tell when the command ends, not the launcher */
+    int64_t launcher_pid; /* of a launcher whose record nobody has fetched; 0: none */
+    bool watching;        /* looks tell when the command ends, not the launcher */
     pq_call *look, *killer;
     uint64_t look_out, look_err; /* offsets the look on its way begins at */
     pq_timer look_timer, timeout_timer, kill_timer;
@@ -89,7 +89,7 @@ struct pq_job {
     uint64_t punched;        /* stdout bytes whose disk space was given back */
     job_stream out, err;
     pq_job_result result;
-    pq_error failure;        /* what to say at the end instead of the result; code PQ_OK: nothing */
+    pq_error failure; /* what to say at the end instead of the result; code PQ_OK: nothing */
     pq_defer deferred;
 };
 

@@ -82,8 +82,8 @@ static int read_on(job_stream *stream, uint64_t end, pq_error *err)
                                 .path = path,
                                 .start = stream->delivered,
                                 .end = end};
-    stream->range = pq_range_start(job->session, &request, on_range_data, on_caught_up, stream,
-                                   err);
+    stream->range =
+        pq_range_start(job->session, &request, on_range_data, on_caught_up, stream, err);
     if (stream->range == NULL)
         return -1;
     pq_range_pause(stream->range, job->paused);

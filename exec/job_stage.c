@@ -48,8 +48,7 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
     size_t left = job->command.length - stage->offset;
     if (pq_script_begin(script, pq_guest_common, pq_guest_piece, err) < 0 ||
         pq_script_add(script, pq_session_dir(job->session), err) < 0 ||
-        pq_script_addf(script, err, "%u", job->number) < 0 ||
-        pq_script_add(script, "x", err) < 0 ||
+        pq_script_addf(script, err, "%u", job->number) < 0 || pq_script_add(script, "x", err) < 0 ||
         pq_script_addf(script, err, "%u", stage->index) < 0 ||
         pq_script_add(script, "-", err) < 0 ||
         pq_script_add_items(script, pq_session_limits(job->session),

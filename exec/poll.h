@@ -27,7 +27,8 @@ typedef struct pq_poll_first {
 
 pq_ms pq_poll_first_delay(const pq_poll_first *first);
 
-/* A script was found ended by question number `questions`, `age` ms after its start was answered. */
+/* A script was found ended by question number `questions`, `age` ms after its start was answered.
+ */
 void pq_poll_first_learn(pq_poll_first *first, unsigned questions, pq_ms age);
 
 /* Delay before the next question about something that was started `age` ms ago. */

@@ -19,7 +19,7 @@ typedef enum piece_state { PIECE_FREE, PIECE_ASKED, PIECE_WAITING, PIECE_HERE } 
 typedef struct range_piece {
     pq_range *range;
     piece_state state;
-    uint64_t index;      /* piece number; its bytes begin at first_offset + index * piece_bytes */
+    uint64_t index; /* piece number; its bytes begin at first_offset + index * piece_bytes */
     pq_agent_op *op;
     pq_timer timer;
     unsigned failures;
@@ -34,16 +34,16 @@ struct pq_range {
     unsigned number;
     char *path;
     uint64_t start, end;
-    uint64_t base;         /* `start` rounded down to a block: where piece 0 begins */
+    uint64_t base; /* `start` rounded down to a block: where piece 0 begins */
     size_t piece_bytes;
     bool sliced;
-    uint64_t sliced_to;    /* slices below this number exist */
+    uint64_t sliced_to; /* slices below this number exist */
     pq_call *slicing;
     range_piece pieces[PQ_RANGE_WINDOW];
     uint64_t next_ask, next_deliver; /* piece numbers */
-    uint64_t delivered;    /* offset behind the last byte handed over */
+    uint64_t delivered;              /* offset behind the last byte handed over */
     bool paused;
-    bool ended;            /* the end of the file or of the range was seen */
+    bool ended; /* the end of the file or of the range was seen */
     pq_defer pumped;
     pq_range_data_fn data;
     pq_range_done_fn done;
@@ -145,8 +145,8 @@ static void cut_slices(pq_range *range)
         pq_script_addf(&script, &err, "%d", SLICES_PER_CALL) == 0 &&
         pq_script_addf(&script, &err, "%zu", range->piece_bytes / BLOCK) == 0 &&
         pq_script_addf(&script, &err, "%llu", (unsigned long long)(range->base / BLOCK)) == 0)
-        range->slicing = pq_call_start(range->session, &script, &PQ_CALL_DEFAULTS, on_sliced,
-                                       range, &err);
+        range->slicing =
+            pq_call_start(range->session, &script, &PQ_CALL_DEFAULTS, on_sliced, range, &err);
     pq_script_done(&script);
     if (range->slicing == NULL)
         finish(range, &err);
@@ -264,8 +264,7 @@ static void pump(void *context)
 }
 
 pq_range *pq_range_start(pq_session *session, const pq_range_request *request,
-                         pq_range_data_fn data, pq_range_done_fn done, void *context,
-                         pq_error *err)
+                         pq_range_data_fn data, pq_range_done_fn done, void *context, pq_error *err)
 {
     pq_range *range = calloc(1, sizeof *range);
     if (range != NULL) {

@@ -30,11 +30,11 @@ typedef bool (*pq_range_data_fn)(void *context, const char *bytes, size_t length
 typedef void (*pq_range_done_fn)(void *context, const pq_error *err, uint64_t end);
 
 typedef struct pq_range_request {
-    const char *dir;    /* directory for slices, made if missing; NUMBER.r.* stays there */
-    unsigned number;    /* names the slices */
-    const char *path;   /* ASCII */
+    const char *dir;  /* directory for slices, made if missing; NUMBER.r.* stays there */
+    unsigned number;  /* names the slices */
+    const char *path; /* ASCII */
     uint64_t start;
-    uint64_t end;       /* exclusive, or PQ_RANGE_TO_END */
+    uint64_t end; /* exclusive, or PQ_RANGE_TO_END */
 } pq_range_request;
 
 /* The request is copied. The range frees itself after `done`. NULL only without memory. */

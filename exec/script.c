@@ -106,8 +106,7 @@ static int add_base64(pq_script *script, size_t arg_bytes, const char *bytes, si
         size_t take = length < per_argument ? length : per_argument;
         pq_buf text = {0};
         size_t ignored;
-        if (pq_script_add(script, "b", err) < 0 ||
-            pq_base64_encode(&text, bytes, take, err) < 0) {
+        if (pq_script_add(script, "b", err) < 0 || pq_base64_encode(&text, bytes, take, err) < 0) {
             pq_buf_done(&text);
             return -1;
         }
@@ -130,8 +129,8 @@ static size_t json_growth(const void *bytes, size_t length)
 }
 
 /* Escaped text of at most one argument, worth it when it is no longer than base64 would be. */
-static bool fits_escaped(const pq_script *script, const pq_agent_limits *limits,
-                         const void *bytes, size_t length)
+static bool fits_escaped(const pq_script *script, const pq_agent_limits *limits, const void *bytes,
+                         size_t length)
 {
     if (length > limits->arg_bytes)
         return false;

@@ -50,8 +50,8 @@ int pq_script_set(pq_script *script, size_t index, const char *text, pq_error *e
 /* ---- answers ---- */
 
 typedef struct pq_trailer {
-    char state[16];         /* first word, e.g. "end" */
-    const char *fields;     /* the rest of the line, NUL-terminated, inside the buffer */
+    char state[16];     /* first word, e.g. "end" */
+    const char *fields; /* the rest of the line, NUL-terminated, inside the buffer */
 } pq_trailer;
 
 /* Cuts the trailer off `out` (its bytes stay in the buffer behind the new length, so `fields` is

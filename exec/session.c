@@ -41,11 +41,13 @@ struct pq_session {
 static int check_remote_tmp(const char *path, pq_error *err)
 {
     if (path[0] != '/' || strlen(path) > REMOTE_TMP_MAX)
-        return pq_fail(err, PQ_E_CONFIG, "remote_tmp '%.200s' is not an absolute path of at most %d bytes",
-                       path, REMOTE_TMP_MAX);
+        return pq_fail(err, PQ_E_CONFIG,
+                       "remote_tmp '%.200s' is not an absolute path of at most %d bytes", path,
+                       REMOTE_TMP_MAX);
     for (const char *c = path; *c != '\0'; c++) {
         if (*c < 0x20 || *c > 0x7E)
-            return pq_fail(err, PQ_E_CONFIG, "remote_tmp holds a character that is not printable ASCII");
+            return pq_fail(err, PQ_E_CONFIG,
+                           "remote_tmp holds a character that is not printable ASCII");
     }
     return 0;
 }

@@ -27,26 +27,26 @@ struct pq_fetch {
     void *context;
     fetch_state state;
     char *remote_path;
-    char *local_path;     /* NULL: to a descriptor */
+    char *local_path; /* NULL: to a descriptor */
     int fd;
     int mode;
     unsigned number;
-    bool linked;          /* a link with an ASCII name stands for the file */
+    bool linked; /* a link with an ASCII name stands for the file */
     pq_local_file file;
     pq_defer started;
-    pq_call *call;        /* opening, cleaning */
+    pq_call *call; /* opening, cleaning */
     pq_call *summing;
     pq_range *range;
-    uint64_t size;        /* as told when opened */
+    uint64_t size; /* as told when opened */
     uint64_t received;
-    bool read_pieces;     /* something of ours may be in the session's directory */
+    bool read_pieces; /* something of ours may be in the session's directory */
     bool summed;
     pq_sha256 *sha256;
     uint32_t cksum;
     char guest_sha256[PQ_SHA256_HEX_SIZE];
     char guest_cksum[40];
     pq_fetch_result result;
-    pq_error failure;     /* to be reported when cleaned up; code PQ_OK: none */
+    pq_error failure; /* to be reported when cleaned up; code PQ_OK: none */
 };
 
 static void set_state(pq_fetch *fetch, fetch_state state)
@@ -88,7 +88,8 @@ static void on_cleaned(void *context, const pq_error *err, pq_call_result *resul
     (void)result;
     fetch->call = NULL;
     if (err != NULL)
-        pq_log(PQ_LOG_INFO, "helper files stay in '%s' of the guest until the session is closed: %s",
+        pq_log(PQ_LOG_INFO,
+               "helper files stay in '%s' of the guest until the session is closed: %s",
                pq_session_files_dir(fetch->session), err->text);
     report(fetch);
 }
@@ -101,8 +102,8 @@ static bool start_cleaning(pq_fetch *fetch)
     if (pq_file_script_begin(&script, PQ_FILE_DROP, &err) == 0 &&
         pq_script_add(&script, pq_session_files_dir(fetch->session), &err) == 0 &&
         pq_script_addf(&script, &err, "%u", fetch->number) == 0)
-        fetch->call = pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, fetch,
-                                    &err);
+        fetch->call =
+            pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, fetch, &err);
     pq_script_done(&script);
     return fetch->call != NULL;
 }
@@ -224,8 +225,8 @@ static int start_sum(pq_fetch *fetch, pq_error *err)
     pq_script script = {0};
     if (pq_file_script_begin(&script, PQ_FILE_SUM, err) == 0 &&
         pq_script_add_escaped(&script, fetch->remote_path, strlen(fetch->remote_path), err) == 0)
-        fetch->summing = pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_summed,
-                                       fetch, err);
+        fetch->summing =
+            pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_summed, fetch, err);
     pq_script_done(&script);
     return fetch->summing != NULL ? 0 : -1;
 }
@@ -380,8 +381,8 @@ static void begin(void *context)
     fetch->sha256 = pq_sha256_new(&err);
     if (fetch->sha256 != NULL && open_local(fetch, &err) == 0 &&
         build_open(fetch, &script, &err) == 0)
-        fetch->call = pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_opened, fetch,
-                                    &err);
+        fetch->call =
+            pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_opened, fetch, &err);
     pq_script_done(&script);
     if (fetch->call == NULL)
         finish(fetch, &err);

@@ -29,8 +29,8 @@ typedef struct pq_fetch_request {
 
 typedef struct pq_fetch_result {
     uint64_t bytes;
-    unsigned mode;           /* in the guest */
-    bool digest_checked;     /* as in put.h */
+    unsigned mode;       /* in the guest */
+    bool digest_checked; /* as in put.h */
     char sha256[PQ_SHA256_HEX_SIZE];
 } pq_fetch_result;
 

@@ -11,10 +11,8 @@ int pq_file_script_begin(pq_script *script, pq_file_script which, pq_error *err)
         const char *text;
         bool common;
     } texts[] = {
-        [PQ_FILE_PUT] = {pq_script_put, true},
-        [PQ_FILE_WRITE] = {pq_script_write, false},
-        [PQ_FILE_DROP] = {pq_script_drop, false},
-        [PQ_FILE_OPEN] = {pq_script_open, true},
+        [PQ_FILE_PUT] = {pq_script_put, true},    [PQ_FILE_WRITE] = {pq_script_write, false},
+        [PQ_FILE_DROP] = {pq_script_drop, false}, [PQ_FILE_OPEN] = {pq_script_open, true},
         [PQ_FILE_SUM] = {pq_script_sum, true},
     };
     pq_buf text = {0};

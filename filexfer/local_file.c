@@ -54,8 +54,8 @@ int pq_local_file_open(pq_local_file *file, const char *path, const char *name, 
     if (path[0] == '\0')
         return pq_fail(err, PQ_E_IO, "cannot write '': %s", strerror(ENOENT));
     bool directory = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    int made = directory ? asprintf(&file->path, "%s/%s", path, name)
-                         : asprintf(&file->path, "%s", path);
+    int made =
+        directory ? asprintf(&file->path, "%s/%s", path, name) : asprintf(&file->path, "%s", path);
     if (made < 0) {
         file->path = NULL;
         return pq_fail(err, PQ_E_NOMEM, "out of memory");

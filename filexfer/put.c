@@ -52,7 +52,8 @@ static void on_cleaned(void *context, const pq_error *err, pq_call_result *resul
     (void)result;
     put->call = NULL;
     if (err != NULL)
-        pq_log(PQ_LOG_INFO, "a staged file stays in '%s' of the guest until the session is closed: %s",
+        pq_log(PQ_LOG_INFO,
+               "a staged file stays in '%s' of the guest until the session is closed: %s",
                pq_session_files_dir(put->session), err->text);
     finish(put, &put->failure);
 }
@@ -76,8 +77,8 @@ void pq_put_fail(pq_put *put, const pq_error *err)
     if (staged && reachable && pq_file_script_begin(&script, PQ_FILE_DROP, &failure) == 0 &&
         pq_script_add(&script, pq_session_files_dir(put->session), &failure) == 0 &&
         pq_script_add(&script, put->staged, &failure) == 0)
-        put->call = pq_call_start(put->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, put,
-                                  &failure);
+        put->call =
+            pq_call_start(put->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, put, &failure);
     pq_script_done(&script);
     if (put->call == NULL)
         finish(put, &put->failure);

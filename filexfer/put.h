@@ -38,8 +38,8 @@ typedef struct pq_put_request {
 
 typedef struct pq_put_result {
     uint64_t bytes;
-    unsigned mode;           /* as set in the guest */
-    bool digest_checked;     /* false: the guest has no SHA-256, size and cksum were compared */
+    unsigned mode;       /* as set in the guest */
+    bool digest_checked; /* false: the guest has no SHA-256, size and cksum were compared */
     char sha256[PQ_SHA256_HEX_SIZE];
 } pq_put_result;
 

@@ -41,23 +41,23 @@ struct pq_put {
 
     /* source */
     int fd;
-    bool regular;          /* reading never waits */
+    bool regular; /* reading never waits */
     pq_watch readable;
-    pq_buf waiting;        /* read, not sent; all of a file that turns out to fit one call */
-    bool ended;            /* the source has no more */
-    uint64_t taken;        /* bytes the source has given */
-    pq_sha256 *sha256;     /* of what the source has given */
+    pq_buf waiting;    /* read, not sent; all of a file that turns out to fit one call */
+    bool ended;        /* the source has no more */
+    uint64_t taken;    /* bytes the source has given */
+    pq_sha256 *sha256; /* of what the source has given */
     uint32_t cksum;
 
     /* sending */
-    char staged[64];       /* name of the staged file, unpredictable */
+    char staged[64]; /* name of the staged file, unpredictable */
     uint64_t sent, confirmed;
-    bool piece_confirmed;  /* the server has taken a piece: its size is right */
+    bool piece_confirmed; /* the server has taken a piece: its size is right */
     unsigned cuts, sums;
     put_piece pieces[PUT_PIECES];
-    pq_call *call;         /* single, placing, cleaning */
+    pq_call *call; /* single, placing, cleaning */
     pq_defer pumped;
-    pq_error failure;      /* to be reported when cleaned up */
+    pq_error failure; /* to be reported when cleaned up */
     pq_put_result result;
 };
 

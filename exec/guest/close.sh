@@ -5,7 +5,8 @@
 S=$1
 
 rm -rf "$S" "$S.files"
-find "${S%/*}" -maxdepth 1 -type d -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 -exec rm -rf {} +
+find "${S%/*}" -maxdepth 1 -type d -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 \
+    -exec rm -rf {} +
 if [ -e "$S" ] || [ -e "$S.files" ]; then
     trailer left
 else

@@ -105,6 +105,7 @@ set_environment() {
     while [ $# -gt 1 ]; do
         if [ "$1" = e ]; then
             unescape value "$2"
+            # shellcheck disable=SC2163
             export "$value"
         fi
         shift 2

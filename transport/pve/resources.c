@@ -55,23 +55,28 @@ static int read_guest(pq_guest *guest, const pq_json *item, bool *ret_taken, pq_
     return 0;
 }
 
-/* A list without members, told from other values without members. */
-static int check_empty(const pq_json *data, pq_error *err)
+static bool is_list(const pq_json *data)
 {
+    const pq_json *first = pq_json_first(data);
     pq_buf text = {0};
-    bool empty = data != NULL && pq_json_print(&text, data, err) == 0 &&
-                 strcmp(text.data, "[]") == 0;
+    pq_error err;
+    if (first != NULL)
+        return pq_json_name(first) == NULL;
+    bool empty_list =
+        data != NULL && pq_json_print(&text, data, &err) == 0 && strcmp(text.data, "[]") == 0;
     pq_buf_done(&text);
-    return empty ? 0 : pq_fail(err, PQ_E_BAD_ANSWER, "the API's answer is no list of guests");
+    return empty_list;
 }
 
 int pq_guests_read(pq_guests *guests, const pq_json *data, pq_error *err)
 {
     size_t count = 0;
+    if (!is_list(data))
+        return pq_fail(err, PQ_E_BAD_ANSWER, "the API's answer is no list of guests");
     for (const pq_json *item = pq_json_first(data); item != NULL; item = pq_json_next(item))
         count++;
     if (count == 0)
-        return check_empty(data, err);
+        return 0;
     guests->items = calloc(count, sizeof *guests->items);
     if (guests->items == NULL)
         return pq_fail(err, PQ_E_NOMEM, "out of memory");
