@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "exec/poll.h"
+#include "exec/retry.h"
 #include "transport/base/log.h"
 
 /* Runs that ended without a trailer before we believe that the guest cannot run our scripts. */
@@ -13,10 +14,7 @@
 /* Runs whose record the agent no longer had, as after lost answers, before we give up. */
 #define LOST_RUNS_MAX 20
 
-/* A wait for the agent that lasts longer than this is told to the user. */
-#define WAIT_TOLD_AFTER_MS 1500
-
-typedef enum call_state { CALL_STARTING, CALL_POLLING, CALL_PAUSED } call_state;
+typedef enum call_state { CALL_STARTING, CALL_POLLING, CALL_RETRYING } call_state;
 
 struct pq_call {
     pq_session *session;
@@ -25,22 +23,21 @@ struct pq_call {
     size_t input_length;
     int retry_argument;
     bool once;
+    bool makes_directory;
     pq_call_fn done;
     void *context;
 
     call_state state;
     pq_agent_op *op;
     pq_timer timer;
+    pq_retry retry;
     int64_t pid;        /* of the run that is polled, 0: none */
     pq_ms first_try;    /* when the script was first sent, 0: not yet */
     pq_ms run_started;  /* when the polled run was started */
-    pq_ms last_good;    /* when the server last did what it was asked */
     unsigned questions; /* about the polled run */
-    unsigned failures;  /* in a row */
     unsigned broken_runs;
     unsigned lost_runs;
     bool may_have_run; /* some try may have reached the guest */
-    bool told_wait;
     bool held;
 };
 
@@ -49,15 +46,16 @@ static void poll_status(void *context);
 
 static void set_state(pq_call *call, call_state state)
 {
-    static const char *const names[] = {"starting", "polling", "paused"};
+    static const char *const names[] = {"starting", "polling", "retrying"};
     call->state = state;
     pq_trace("call-state", PQ_TEXT("state", names[state]), PQ_INT("pid", call->pid),
-             PQ_INT("failures", call->failures));
+             PQ_INT("failures", call->retry.failures));
 }
 
 static void call_free(pq_call *call)
 {
     pq_timer_stop(&call->timer);
+    pq_retry_stop(&call->retry);
     pq_agent_drop(pq_session_agent(call->session), call->op);
     pq_script_done(&call->script);
     free(call->input);
@@ -80,30 +78,19 @@ static void give_up(pq_call *call, const pq_error *cause)
     finish(call, &err, NULL);
 }
 
-static void tell_wait(pq_call *call, const pq_error *err, pq_ms waited)
-{
-    if (call->told_wait || waited < WAIT_TOLD_AFTER_MS)
-        return;
-    call->told_wait = true;
-    pq_log(PQ_LOG_WARNING, "%s: %s; trying again for up to %lld s",
-           pq_agent_name(pq_session_agent(call->session)), err->text,
-           (long long)(pq_session_connect_timeout(call->session) / 1000));
-}
-
-/* Calls `next` after a delay that grows with the failures in a row, or gives up. */
 static void retry(pq_call *call, const pq_error *err, pq_loop_fn next)
 {
-    pq_ms waited = pq_now() - call->last_good;
-    if (!pq_poll_may_retry(err, call->failures, waited,
-                           pq_session_connect_timeout(call->session))) {
+    if (pq_retry_later(&call->retry, call->session, err, next, call))
+        set_state(call, CALL_RETRYING);
+    else
         give_up(call, err);
-        return;
-    }
-    tell_wait(call, err, waited);
-    call->failures++;
-    set_state(call, CALL_PAUSED);
-    pq_timer_start(pq_session_loop(call->session), &call->timer,
-                   pq_poll_retry_delay(call->failures), next, call);
+}
+
+static void ran(pq_call *call)
+{
+    call->may_have_run = true;
+    if (call->makes_directory)
+        pq_session_used_guest(call->session);
 }
 
 static void run_again(pq_call *call, const pq_error *why)
@@ -144,16 +131,15 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
         retry(call, err, poll_status);
         return;
     }
-    call->last_good = pq_now();
-    call->failures = 0;
+    pq_retry_good(&call->retry, call->session);
+    pq_ms age = call->retry.last_good - call->run_started;
     if (!status->exited) {
         if (!call->held)
-            pq_timer_start(pq_session_loop(call->session), &call->timer,
-                           pq_poll_delay(call->last_good - call->run_started), poll_status, call);
+            pq_timer_start(pq_session_loop(call->session), &call->timer, pq_poll_delay(age),
+                           poll_status, call);
         return;
     }
-    pq_poll_first_learn(pq_session_first_poll(call->session), call->questions,
-                        call->last_good - call->run_started);
+    pq_poll_first_learn(pq_session_first_poll(call->session), call->questions, age);
     pq_call_result result = {.out = status->out, .err = status->err};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
@@ -178,10 +164,10 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
     pq_call *call = context;
     call->op = NULL;
     if (err == NULL) {
-        call->may_have_run = true;
+        ran(call);
+        pq_retry_good(&call->retry, call->session);
         call->pid = pid;
-        call->run_started = call->last_good = pq_now();
-        call->failures = 0;
+        call->run_started = pq_now();
         call->questions = 0;
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer,
@@ -193,7 +179,7 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         retry(call, err, start);
         return;
     }
-    call->may_have_run = true;
+    ran(call);
     run_again(call, err);
 }
 
@@ -247,9 +233,10 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     call->input_length = options->input_length;
     call->retry_argument = options->retry_argument;
     call->once = options->once;
+    call->makes_directory = options->makes_directory;
     call->done = done;
     call->context = context;
-    call->last_good = pq_now();
+    pq_retry_begin(&call->retry);
     start(call);
     return call;
 }
@@ -266,7 +253,7 @@ void pq_call_hold(pq_call *call, bool hold)
         return;
     call->held = hold;
     /* A delay after a failure goes on: it ends in a question or in a new run. */
-    bool between_questions = call->pid != 0 && call->op == NULL && call->state != CALL_PAUSED;
+    bool between_questions = call->pid != 0 && call->op == NULL && call->state != CALL_RETRYING;
     if (!between_questions)
         return;
     pq_timer_stop(&call->timer);

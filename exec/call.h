@@ -9,9 +9,8 @@
  *      |       |         +--other error: poll again after a delay
  *      +-delay-+
  *
- * It goes on until nothing has worked for the session's connect_timeout. Errors that no
- * repetition mends end it at once. If any try may have reached the guest, the final error's effect
- * is "unknown", else "none".
+ * It goes on as retry.h says; errors that no repetition mends end it at once. If any try may have
+ * reached the guest, the final error's effect is "unknown", else "none".
  *
  * A script that takes long (a job's launcher) can be held: then it is not asked about until it is
  * released, because its caller learns more in another way.
@@ -33,12 +32,14 @@ typedef void (*pq_call_fn)(void *context, const pq_error *err, pq_call_result *r
 typedef struct pq_call_options {
     const void *input; /* for the script's stdin, copied; NULL: none */
     size_t input_length;
-    int retry_argument; /* index of the argument that repetitions set to the seconds since the
-                         * first try, or -1 */
-    bool once;          /* not idempotent: never run again once it may have started */
+    int retry_argument;   /* index of the argument that repetitions set to the seconds since the
+                           * first try, or -1 */
+    bool once;            /* not idempotent: never run again once it may have started */
+    bool makes_directory; /* once it may have run, closing the session has work to do */
 } pq_call_options;
 
 #define PQ_CALL_DEFAULTS ((pq_call_options){.retry_argument = -1})
+#define PQ_CALL_MAKES_DIRECTORY ((pq_call_options){.retry_argument = -1, .makes_directory = true})
 
 /* Takes the script over, even on failure. The call frees itself after `done` has run. NULL only
  * without memory. */

@@ -322,9 +322,8 @@ static void launch(pq_job *job)
         return;
     }
     options.retry_argument = RETRY_ARGUMENT;
+    options.makes_directory = !job->plain;
     set_state(job, JOB_RUNNING);
-    if (!job->plain)
-        pq_session_used_guest(job->session);
     job->launcher = pq_call_start(job->session, &script, &options, on_launched, job, &err);
     if (job->launcher == NULL) {
         pq_job_fail(job, &err);

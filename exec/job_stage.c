@@ -65,10 +65,9 @@ void pq_job_stage_command(pq_job *job)
 {
     pq_error err;
     pq_script script = {0};
-    pq_session_used_guest(job->session);
     if (build(job, &script, &err) == 0)
         job->stage.call =
-            pq_call_start(job->session, &script, &PQ_CALL_DEFAULTS, on_staged, job, &err);
+            pq_call_start(job->session, &script, &PQ_CALL_MAKES_DIRECTORY, on_staged, job, &err);
     pq_script_done(&script);
     if (job->stage.call == NULL)
         pq_job_fail(job, &err);

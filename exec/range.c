@@ -6,7 +6,7 @@
 
 #include "exec/call.h"
 #include "exec/guest_scripts.h"
-#include "exec/poll.h"
+#include "exec/retry.h"
 
 /* dd in the slice script counts in these. */
 #define BLOCK 4096
@@ -21,9 +21,7 @@ typedef struct range_piece {
     piece_state state;
     uint64_t index; /* piece number; its bytes begin at first_offset + index * piece_bytes */
     pq_agent_op *op;
-    pq_timer timer;
-    unsigned failures;
-    pq_ms last_good;
+    pq_retry retry;
     pq_buf bytes;
     bool eof;
 } range_piece;
@@ -64,7 +62,7 @@ void pq_range_drop(pq_range *range)
         return;
     for (size_t i = 0; i < PQ_RANGE_WINDOW; i++) {
         range_piece *piece = &range->pieces[i];
-        pq_timer_stop(&piece->timer);
+        pq_retry_stop(&piece->retry);
         pq_agent_drop(pq_session_agent(range->session), piece->op);
         pq_buf_done(&piece->bytes);
     }
@@ -136,7 +134,6 @@ static void cut_slices(pq_range *range)
 {
     pq_error err;
     pq_script script = {0};
-    pq_session_used_guest(range->session);
     if (pq_script_begin(&script, pq_guest_common, pq_guest_slice, &err) == 0 &&
         pq_script_add(&script, range->dir, &err) == 0 &&
         pq_script_addf(&script, &err, "%u", range->number) == 0 &&
@@ -145,8 +142,8 @@ static void cut_slices(pq_range *range)
         pq_script_addf(&script, &err, "%d", SLICES_PER_CALL) == 0 &&
         pq_script_addf(&script, &err, "%zu", range->piece_bytes / BLOCK) == 0 &&
         pq_script_addf(&script, &err, "%llu", (unsigned long long)(range->base / BLOCK)) == 0)
-        range->slicing =
-            pq_call_start(range->session, &script, &PQ_CALL_DEFAULTS, on_sliced, range, &err);
+        range->slicing = pq_call_start(range->session, &script, &PQ_CALL_MAKES_DIRECTORY, on_sliced,
+                                       range, &err);
     pq_script_done(&script);
     if (range->slicing == NULL)
         finish(range, &err);
@@ -157,7 +154,7 @@ static void switch_to_slices(pq_range *range)
 {
     for (size_t i = 0; i < PQ_RANGE_WINDOW; i++) {
         range_piece *piece = &range->pieces[i];
-        pq_timer_stop(&piece->timer);
+        pq_retry_stop(&piece->retry);
         pq_agent_drop(pq_session_agent(range->session), piece->op);
         piece->op = NULL;
         pq_buf_clear(&piece->bytes);
@@ -179,18 +176,13 @@ static void on_piece(void *context, const pq_error *err, pq_buf *bytes, bool eof
         return;
     }
     if (err != NULL) {
-        pq_ms waited = pq_now() - piece->last_good;
-        if (!pq_poll_may_retry(err, piece->failures, waited,
-                               pq_session_connect_timeout(range->session))) {
+        if (pq_retry_later(&piece->retry, range->session, err, ask, piece))
+            piece->state = PIECE_WAITING;
+        else
             finish(range, err);
-            return;
-        }
-        piece->state = PIECE_WAITING;
-        pq_timer_start(pq_session_loop(range->session), &piece->timer,
-                       pq_poll_retry_delay(++piece->failures), ask, piece);
         return;
     }
-    piece->failures = 0;
+    pq_retry_good(&piece->retry, range->session);
     piece->state = PIECE_HERE;
     pq_buf_done(&piece->bytes);
     piece->bytes = *bytes;
@@ -234,8 +226,7 @@ static void ask_for_more(pq_range *range)
         }
         piece->range = range;
         piece->index = range->next_ask++;
-        piece->failures = 0;
-        piece->last_good = pq_now();
+        pq_retry_begin(&piece->retry);
         ask(piece);
     }
 }

@@ -29,6 +29,7 @@ struct pq_session {
     unsigned ended[ENDED_MAX];
     size_t ended_count;
     bool dirty; /* a directory may exist in the guest */
+    bool reached;
     bool plain;
     bool learned;
     bool resets_signals; /* env(1) knows --default-signal */
@@ -132,6 +133,16 @@ const char *pq_session_files_dir(const pq_session *session)
 const char *pq_session_remote_tmp(const pq_session *session)
 {
     return session->remote_tmp;
+}
+
+void pq_session_reached(pq_session *session)
+{
+    session->reached = true;
+}
+
+bool pq_session_was_reached(const pq_session *session)
+{
+    return session->reached;
 }
 
 pq_poll_first *pq_session_first_poll(pq_session *session)

@@ -50,13 +50,17 @@ const char *pq_session_dir(const pq_session *session);
 const char *pq_session_files_dir(const pq_session *session);
 const char *pq_session_remote_tmp(const pq_session *session);
 
+/* The server has answered for this VM at least once. */
+void pq_session_reached(pq_session *session);
+bool pq_session_was_reached(const pq_session *session);
+
 /* What is known of how long short scripts take in this guest. */
 pq_poll_first *pq_session_first_poll(pq_session *session);
 
 /* A number for the next job or transfer, unique in this session. */
 unsigned pq_session_next_number(pq_session *session);
 
-/* Tells the session that a script which makes a directory was sent, so close has work to do. */
+/* A script that makes one of the directories may have run, so close has work to do. */
 void pq_session_used_guest(pq_session *session);
 
 /* Job `number` has ended and its files can go. */

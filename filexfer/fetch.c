@@ -282,8 +282,6 @@ static void start_reading(pq_fetch *fetch)
                                 .end = fetch->size};
     set_state(fetch, FETCH_READING);
     fetch->read_pieces = true;
-    if (fetch->linked)
-        pq_session_used_guest(fetch->session);
     fetch->range = pq_range_start(fetch->session, &request, on_data, on_read, fetch, &err);
     if (fetch->range == NULL || start_sum(fetch, &err) < 0)
         finish(fetch, &err);
@@ -379,10 +377,11 @@ static void begin(void *context)
     pq_error err;
     pq_script script = {0};
     fetch->sha256 = pq_sha256_new(&err);
+    pq_call_options options = PQ_CALL_DEFAULTS;
+    options.makes_directory = fetch->linked;
     if (fetch->sha256 != NULL && open_local(fetch, &err) == 0 &&
         build_open(fetch, &script, &err) == 0)
-        fetch->call =
-            pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_opened, fetch, &err);
+        fetch->call = pq_call_start(fetch->session, &script, &options, on_opened, fetch, &err);
     pq_script_done(&script);
     if (fetch->call == NULL)
         finish(fetch, &err);

@@ -112,8 +112,8 @@ static int send_piece(pq_put *put, pq_script *script, size_t length, pq_error *e
     piece->busy = true;
     piece->offset = put->sent;
     put->sent += length;
-    pq_session_used_guest(put->session);
-    piece->call = pq_call_start(put->session, script, &PQ_CALL_DEFAULTS, on_written, piece, err);
+    piece->call =
+        pq_call_start(put->session, script, &PQ_CALL_MAKES_DIRECTORY, on_written, piece, err);
     return piece->call != NULL ? 0 : -1;
 }
 

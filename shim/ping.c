@@ -2,18 +2,15 @@
 
 #include <stdlib.h>
 
-#include "exec/poll.h"
-#include "transport/base/log.h"
+#include "exec/retry.h"
 
 struct pq_ping {
     pq_session *session;
     pq_ping_fn done;
     void *context;
     pq_agent_op *op;
-    pq_timer timer;
-    pq_ms begun;
+    pq_retry retry;
     int64_t asked_us;
-    unsigned failures;
 };
 
 static void ask(void *context);
@@ -29,18 +26,9 @@ static void finish(pq_ping *ping, const pq_error *err, int64_t took_us)
 static void on_answer(void *context, const pq_error *err)
 {
     pq_ping *ping = context;
-    pq_ms patience = pq_session_connect_timeout(ping->session);
     ping->op = NULL;
-    if (err == NULL || !err->retryable || pq_now() - ping->begun >= patience) {
+    if (err == NULL || !pq_retry_later(&ping->retry, ping->session, err, ask, ping))
         finish(ping, err, pq_now_us() - ping->asked_us);
-        return;
-    }
-    if (ping->failures == 0)
-        pq_log(PQ_LOG_WARNING, "%s: %s; trying again for up to %lld s",
-               pq_agent_name(pq_session_agent(ping->session)), err->text,
-               (long long)(patience / 1000));
-    pq_timer_start(pq_session_loop(ping->session), &ping->timer,
-                   pq_poll_retry_delay(++ping->failures), ask, ping);
 }
 
 static void ask(void *context)
@@ -60,7 +48,7 @@ pq_ping *pq_ping_start(pq_session *session, pq_ping_fn done, void *context, pq_e
     ping->session = session;
     ping->done = done;
     ping->context = context;
-    ping->begun = pq_now();
+    pq_retry_begin(&ping->retry);
     ask(ping);
     return ping;
 }
@@ -70,6 +58,6 @@ void pq_ping_drop(pq_ping *ping)
     if (ping == NULL)
         return;
     pq_agent_drop(pq_session_agent(ping->session), ping->op);
-    pq_timer_stop(&ping->timer);
+    pq_retry_stop(&ping->retry);
     free(ping);
 }

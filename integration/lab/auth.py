@@ -52,7 +52,6 @@ class Identity:
 
     userid: str
     privileges: dict[str, list[str]]
-    by_token: bool = False
 
 
 ANYONE = Identity("", {})
@@ -106,7 +105,7 @@ class Authority:
         token = self._tokens.get(tokenid)
         if token is None or not hmac.compare_digest(token.secret.encode(), secret.encode()):
             raise HttpError(401, "Authentication failed!", b"")
-        return Identity(tokenid, token.privileges, by_token=True)
+        return Identity(tokenid, token.privileges)
 
     def _identify_ticket(self, ticket: str, method: str, csrf: str) -> Identity:
         if ticket.startswith("PVE:!tfa!"):

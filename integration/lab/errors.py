@@ -40,7 +40,7 @@ class HttpError(Exception):
 
 
 class Disconnect(Exception):
-    """The connection is over: closed by the client, idle too long, or cut by an injected fault."""
+    """The connection is over: closed by the client, or idle for too long."""
 
 
 def parameter_error(errors: dict[str, str]) -> ApiError:

@@ -14,7 +14,7 @@ from .api import router
 from .api.method import Call, Environment, Method
 from .auth import ANYONE, Identity, check_privileges
 from .daemon import HopTimeout
-from .errors import ApiError, Disconnect, HttpError
+from .errors import ApiError, HttpError
 from .faults import FaultPlan, Rule
 from .http1 import Request, Response
 from .profiles import Profile
@@ -34,12 +34,13 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """An answer, what the request turned out to be, and the fault that met it."""
+    """An answer, what the request turned out to be, and the fault that met it; ``cut`` means no answer at all."""
 
     response: Response
     kind: str = "other"
     vmid: int | None = None
     fault: Rule | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,8 @@ class Gateway:
             outcome.response = early or self._answer(request, identity, target, fault)
             if early is None and fault is not None:
                 outcome.response = _after(fault, outcome.response, target)
-        except Disconnect as cut:
-            cut.args = (outcome,)
-            raise
+        except Cut:
+            outcome.cut = True
         finally:
             self._env.observer.leave(*gauges)
         return outcome

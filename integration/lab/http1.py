@@ -73,7 +73,6 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.bytes_in = 0
-        self.bytes_out = 0
         self._buffer = bytearray()
         sock.settimeout(IDLE_TIMEOUT_S)
 
@@ -152,7 +151,6 @@ class Connection:
             self.sock.settimeout(IDLE_TIMEOUT_S)
         except OSError as error:
             raise Disconnect(str(error)) from None
-        self.bytes_out += len(data)
 
     def discard(self, limit: int, wait_s: float) -> None:
         """Read and forget what the client is still sending, as far as pveproxy's buffer would take it."""

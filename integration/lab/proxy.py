@@ -45,9 +45,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for sock in list(self._open):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self.drop_connections()
 
     def drop_connections(self) -> None:
         """Close every connection, as a restart of pveproxy does."""
@@ -105,10 +103,9 @@ class _Session:
                     outcome = self._handle(request)
                 except HttpError as error:
                     outcome = Outcome(refusal(error))
-                except Disconnect as cut:
-                    if cut.args and isinstance(cut.args[0], Outcome) and request is not None:
-                        self._record(request, cut.args[0], before, 0)
-                    raise
+                if outcome.cut and request is not None:
+                    self._record(request, outcome, before, 0)
+                    return
                 self._answer(request, outcome, before)
             finally:
                 self._observer.count("bytes_in", self._connection.bytes_in - before)

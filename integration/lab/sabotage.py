@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from dataclasses import replace
 
-from .errors import Disconnect
 from .faults import Rule
 from .http1 import Response
 
@@ -13,7 +12,7 @@ _HUGE_BYTES = 64 * 1024 * 1024
 _DEEP_LEVELS = 200_000
 
 
-class Cut(Disconnect):
+class Cut(Exception):
     """The fault closes the connection without an answer."""
 
 

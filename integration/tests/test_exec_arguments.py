@@ -120,7 +120,7 @@ def test_missing_working_directory(program: Program, quick_vm: int) -> None:
 
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
 def test_executable(program: Program, shell: str) -> None:
-    line = 'echo "${BASH_VERSION:+bash}"; readlink /proc/$$/exe'
+    line = 'echo "${BASH_VERSION:+bash}"; readlink /proc/$$/exe; :'
     lines = program.shell(WEB, line, "--executable", shell).succeeded().stdout.decode().splitlines()
     assert lines == (["bash", "/usr/bin/bash"] if shell == "/bin/bash" else ["", "/usr/bin/dash"])
 

@@ -74,7 +74,7 @@ def test_nohup(program: Program) -> None:
 
 
 def test_timeout(program: Program, lab: Lab, vm: int) -> None:
-    result = program.shell(vm, FAMILY, "--timeout", "1").failed("timeout", status=124)
+    result = program.shell(vm, FAMILY, "--timeout", "1").failed("after 1 s", status=124)
     assert result.stdout == b"ready\n"
     nothing_runs(lab, vm)
 

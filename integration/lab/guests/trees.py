@@ -45,7 +45,7 @@ def busybox_tree() -> Path:
 
 
 def debian_tree() -> Path:
-    """A root directory with the files of the packages that Debian requires, ``qemu-ga``, and busybox for what they lack."""
+    """A root directory with the packages that Debian requires, ``qemu-ga``, and busybox for what they lack."""
     busybox = _busybox()
     tree = cache_dir() / f"debian-{stamp(busybox, AGENT, Path('/var/lib/dpkg/status'), Path(__file__))}"
     with locked():

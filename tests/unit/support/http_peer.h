@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define HTTP_PEER_REQUESTS_MAX 128
-#define HTTP_PEER_CONNECTIONS_MAX 16
+#define HTTP_PEER_CONNECTIONS_MAX 100
 
 typedef enum http_peer_act {
     HTTP_PEER_ANSWER, /* reads the request, answers, keeps the connection open */
