@@ -268,7 +268,8 @@ int64_t pq_call_pid(const pq_call *call)
 
 bool pq_call_may_have_run(const pq_call *call)
 {
-    return call->may_have_run || (call->state == CALL_STARTING && call->op != NULL);
+    return call->may_have_run || (call->state == CALL_STARTING && call->op != NULL &&
+                                  pq_agent_was_sent(pq_session_agent(call->session), call->op));
 }
 
 static void on_reaped(void *context, const pq_error *err, pq_exec_status *status)

@@ -47,6 +47,8 @@ void pq_job_drop(pq_job *job)
     pq_defer_stop(&job->deferred);
     pq_buf_done(&job->command);
     pq_buf_done(&job->items);
+    free(job->executable);
+    free(job->cwd);
     free(job);
 }
 
@@ -156,9 +158,8 @@ static void refused(pq_job *job, const pq_trailer *trailer)
         {"restarted", PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN,
          "the guest was restarted after the command was sent: it may have run before that"},
         {"full", PQ_E_GUEST_FULL, PQ_EFFECT_NONE, "no space in remote_tmp of the guest"},
-        {"noexec", PQ_E_NO_EXECUTABLE, PQ_EFFECT_NONE, "the guest has no such executable"},
-        {"nocwd", PQ_E_NO_CWD, PQ_EFFECT_NONE,
-         "the guest has no such directory to start the command in"},
+        {"noexec", PQ_E_NO_EXECUTABLE, PQ_EFFECT_NONE, "the guest has no such executable: "},
+        {"nocwd", PQ_E_NO_CWD, PQ_EFFECT_NONE, "the guest has no such directory to start in: "},
         {"nofifo", PQ_E_GUEST_TOOL, PQ_EFFECT_NONE,
          "a stdin that is streamed or large needs mkfifo(1) in the guest"},
         {"none", PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN,
@@ -167,7 +168,11 @@ static void refused(pq_job *job, const pq_trailer *trailer)
     pq_error err;
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (strcmp(trailer->state, reasons[i].state) == 0) {
-            pq_fail_effect(&err, reasons[i].code, reasons[i].effect, false, "%s", reasons[i].text);
+            const char *name = reasons[i].code == PQ_E_NO_EXECUTABLE ? job->executable
+                               : reasons[i].code == PQ_E_NO_CWD      ? job->cwd
+                                                                     : "";
+            pq_fail_effect(&err, reasons[i].code, reasons[i].effect, false, "%s%s", reasons[i].text,
+                           name);
             pq_job_fail(job, &err);
             return;
         }
@@ -315,7 +320,8 @@ static void launch(pq_job *job)
         return;
     }
     const pq_agent_limits *limits = pq_session_limits(job->session);
-    if (script.bytes > limits->args_bytes && !job->stage.done && !job->plain) {
+    bool too_long = script.bytes > limits->args_bytes || job->command.length > limits->arg_bytes;
+    if (too_long && !job->stage.done && !job->plain) {
         pq_script_done(&script);
         set_state(job, JOB_STAGING);
         pq_job_stage_command(job);
@@ -406,8 +412,13 @@ static bool end_without_kill(pq_job *job)
 
 static void end_command(pq_job *job)
 {
-    if (end_without_kill(job) || job->state == JOB_DRAINING)
+    if (end_without_kill(job))
         return;
+    if (job->state == JOB_DRAINING) {
+        if (job->cancelled)
+            pq_job_drain(job);
+        return;
+    }
     if (job->kill_signal != NULL) {
         job->kill_since -= PQ_JOB_KILL_DELAY_MS + 1;
     } else {
@@ -445,6 +456,10 @@ static int take_request(pq_job *job, const pq_job_request *request, pq_error *er
 {
     if (pq_buf_add_text(&job->command, request->command, err) < 0)
         return -1;
+    job->executable = strdup(request->executable != NULL ? request->executable : "/bin/sh");
+    job->cwd = strdup(request->cwd != NULL ? request->cwd : "the home directory");
+    if (job->executable == NULL || job->cwd == NULL)
+        return pq_fail(err, PQ_E_NOMEM, "out of memory");
     if (request->executable != NULL && add_item(&job->items, "x", request->executable, err) < 0)
         return -1;
     if (request->cwd != NULL && add_item(&job->items, "w", request->cwd, err) < 0)

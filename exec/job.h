@@ -73,7 +73,8 @@ int pq_job_input(pq_job *job, const void *bytes, size_t length, pq_error *err);
 void pq_job_input_end(pq_job *job);
 
 /* Ends the command: TERM to its process group, KILL after PQ_JOB_KILL_DELAY_MS; a second call
- * sends KILL at once. `done` says CANCELLED when it has ended. */
+ * sends KILL at once. `done` says CANCELLED when it has ended; output that was not read by then is
+ * not delivered. */
 void pq_job_cancel(pq_job *job);
 
 /* While paused no output is delivered and at most a few pieces are held. */

@@ -73,7 +73,8 @@ struct pq_job {
     bool live;
     bool paused;
     pq_buf command;
-    pq_buf items; /* further launcher arguments, each ended by NUL */
+    char *executable, *cwd; /* for messages */
+    pq_buf items;           /* further launcher arguments, each ended by NUL */
     job_stage stage;
     bool feeds; /* stdin goes in pieces */
     job_feed feed;

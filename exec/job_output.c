@@ -212,7 +212,11 @@ void pq_job_drain(pq_job *job)
 {
     /* What a range that was catching up has not delivered yet is read again. */
     pq_job_output_done(job);
-    finish_drain(job);
+    /* Whoever cancels wants no more; hundreds of MB may wait. */
+    if (job->cancelled)
+        pq_job_complete(job);
+    else
+        finish_drain(job);
 }
 
 void pq_job_pause(pq_job *job, bool pause)

@@ -69,6 +69,7 @@ typedef struct pq_agent_ops {
     pq_agent_op *(*file_read)(pq_agent *agent, const char *path, uint64_t offset, size_t count,
                               pq_file_read_fn done, void *context);
     pq_agent_op *(*ping)(pq_agent *agent, pq_agent_done_fn done, void *context);
+    bool (*was_sent)(const pq_agent_op *op);
     void (*drop)(pq_agent_op *op);
     const pq_agent_limits *(*limits)(const pq_agent *agent);
     const char *(*name)(const pq_agent *agent);
@@ -108,6 +109,12 @@ static inline pq_agent_op *pq_agent_file_read(pq_agent *agent, const char *path,
 static inline pq_agent_op *pq_agent_ping(pq_agent *agent, pq_agent_done_fn done, void *context)
 {
     return agent->ops->ping(agent, done, context);
+}
+
+/* False while certainly no server has the operation's request. */
+static inline bool pq_agent_was_sent(const pq_agent *agent, const pq_agent_op *op)
+{
+    return agent->ops->was_sent(op);
 }
 
 /* Forgets an operation: its callback will not run. What was sent may still happen. NULL is fine. */

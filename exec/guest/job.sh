@@ -181,32 +181,41 @@ run() {
 }
 
 # Waits for the command and tells death by signal from an exit status above 128, which $? cannot:
-# `jobs` shows the state. bash forgets a job with `wait`, so there a trap looks first.
+# `jobs` shows the state. bash forgets a job with `wait`, so there a trap looks first, which makes
+# `wait` return early whenever any child of ours ends; the status of a job that has ended can be
+# asked for again.
 await() {
-    [ -n "$BASH_VERSION" ] && trap 'jobs -l >>"$F.j"' CHLD
+    bash=
+    case $flags in
+    *n*) ;;
+    *) bash=$BASH_VERSION ;;
+    esac
+    [ -n "$bash" ] && trap 'jobs -l >>"$F.j"' CHLD
     while :; do
         wait "$pid"
         code=$?
-        if [ -n "$BASH_VERSION" ]; then
-            wait "$pid"
-            code=$?
-        else
-            jobs -l >>"$F.j"
-        fi
+        [ -n "$bash" ] || jobs -l >>"$F.j"
         state=
         while read -r line; do
             case $line in
             *" $pid "*) state=$line ;;
             esac
         done <"$F.j"
-        signal=0
         case $state in
         *Running* | *Stopped*) continue ;;
-        *Done* | *Exit*) ;;
-        ?*) signal=$((code - 128)) ;;
         esac
-        return
+        break
     done
+    if [ -n "$bash" ]; then
+        trap - CHLD
+        wait "$pid"
+        code=$?
+    fi
+    signal=0
+    case $state in
+    *Done* | *Exit* | '') ;;
+    *) signal=$((code - 128)) ;;
+    esac
 }
 
 # Hands back up to $limit bytes of file $1 on descriptor $2; sets $bytes to its size, or - when

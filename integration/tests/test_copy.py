@@ -80,7 +80,8 @@ def test_names(program: Program, remote: Callable[[int], str], tmp_path: Path, v
     for data in (b"small", noise(500_000)):
         Path(os.fsdecode(local)).write_bytes(data)
         program.put(vmid, local, there).succeeded()
-        assert program.lab.guest(vmid).run(["ls", "-A", remote(vmid)]).stdout.count(b"\n") == 1 + name.count(b"\n")
+        listing = program.lab.guest(vmid).run(["find", remote(vmid), "-mindepth", "1", "-print0"]).stdout
+        assert listing == there + b"\0"
         Path(os.fsdecode(local)).unlink()
         program.fetch(vmid, there, local).succeeded()
         assert Path(os.fsdecode(local)).read_bytes() == data

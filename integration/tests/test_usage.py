@@ -51,9 +51,9 @@ def test_help(bare: Program, command: str) -> None:
         (["exec", "--timeout=soon", "web", "true"], ["--timeout", "soon"]),
         (["exec", "--port=70000", "web", "true"], ["--port", "65535"]),
         (["exec", "web"], ["command"]),
-        (["put", "web", "file"], ["put"]),
+        (["put", "web", "file"], ["VM"]),
         (["put", "--mode=999", "web", "a", "b"], ["--mode", "999"]),
-        (["fetch", "web", "a", "b", "c"], ["fetch"]),
+        (["fetch", "web", "a", "b", "c"], ["'c'"]),
         (["fetch", "web", "", "b"], []),
         (["serve", "web"], ["web"]),
         (["exec", "--via=ssh", "web", "true"], ["ssh"]),
@@ -106,7 +106,7 @@ def test_configuration_file_by_name(bare: Program, lab: Lab, tmp_path: Path) -> 
 
 def test_configuration_with_a_mistake(bare: Program) -> None:
     path = write_config(bare.home / ".config" / "pve-qga-run.conf", "[defaults]\nhost = h\nprot = 8006\n")
-    bare.exec(WEB, "true").failed(f"{path}:3", "prot", "port")
+    bare.exec(WEB, "true").failed(f"{path}:3", "prot")
 
 
 def test_configuration_with_a_secret_that_others_can_read(bare: Program) -> None:
@@ -120,7 +120,7 @@ def test_environment_goes_before_the_file_and_options_before_both(program: Progr
     printed = chosen.run("--print-config", "--remote-tmp=/b").succeeded().stdout.decode()
     lines = {line.split()[0].strip(":="): line for line in printed.splitlines() if line.strip()}
     assert "/b" in lines["remote_tmp"] and "environment" in lines["node"]
-    assert program.run("exec", "--node=pve1", str(WEB), "echo", "ok").succeeded().stdout == b"ok\n"
+    assert program.run("exec", "--node=pve1", "--remote-tmp=/tmp", str(WEB), "echo", "ok").succeeded().stdout == b"ok\n"
 
 
 def test_verbose_says_what_goes_on(program: Program) -> None:

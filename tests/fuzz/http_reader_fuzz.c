@@ -49,7 +49,8 @@ static void read_answer(outcome *o, const uint8_t *data, size_t size, size_t ste
     pq_http_reader_start(&o->reader, BODY_MAX);
     for (size_t at = 0; at < size && o->result == 0 && !pq_http_reader_is_done(&o->reader);) {
         size_t length = size - at < piece ? size - at : piece, used = 0;
-        o->result = pq_http_reader_feed(&o->reader, (const char *)data + at, length, &used, &o->err);
+        o->result =
+            pq_http_reader_feed(&o->reader, (const char *)data + at, length, &used, &o->err);
         require(used <= length);
         require(o->result < 0 || used == length || pq_http_reader_is_done(&o->reader));
         at += length;

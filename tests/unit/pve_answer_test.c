@@ -22,9 +22,10 @@ Test(pve_answer, pids)
         const char *json;
         int64_t pid; /* -1: refused */
     } rows[] = {
-        {"{\"pid\":12}", 12}, {"{\"pid\":\"12\"}", 12}, {"{\"pid\":-1}", -1},
-        {"{\"pid\":1.5}", -1}, {"{\"pid\":null}", -1},  {"{}", -1},
-        {"null", -1},          {"[1]", -1},
+        {"{\"pid\":12}", 12},   {"{\"pid\":\"12\"}", 12},
+        {"{\"pid\":-1}", -1},   {"{\"pid\":1.5}", -1},
+        {"{\"pid\":null}", -1}, {"{}", -1},
+        {"null", -1},           {"[1]", -1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         pq_json *data = parse(rows[i].json);
@@ -38,8 +39,8 @@ Test(pve_answer, pids)
     }
 }
 
-static void expect_status(const char *json, bool exited, bool signalled, int code,
-                          const char *out, size_t out_length, const char *errors)
+static void expect_status(const char *json, bool exited, bool signalled, int code, const char *out,
+                          size_t out_length, const char *errors)
 {
     pq_exec_status status = {0};
     pq_error err = {0};
@@ -185,8 +186,8 @@ Test(pve_guests, found_by_id_and_name)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const pq_guest *guest = NULL;
         pq_error err = {0};
-        cr_assert_eq(pq_guests_find(&guests, rows[i].vm, rows[i].node, &guest, &err), 0,
-                     "%s: %s", rows[i].vm, err.text);
+        cr_assert_eq(pq_guests_find(&guests, rows[i].vm, rows[i].node, &guest, &err), 0, "%s: %s",
+                     rows[i].vm, err.text);
         cr_expect_eq(guest->vmid, rows[i].vmid);
     }
     cr_expect_str_eq(pq_guests_by_id(&guests, 107)->name, "db");
@@ -275,5 +276,6 @@ Test(pve_guests, ids_and_node_names)
     cr_expect_not(pq_is_node_name("../x"));
     cr_expect_not(pq_is_node_name("a.b"));
     cr_expect_not(pq_is_node_name("-a"));
-    cr_expect_not(pq_is_node_name("a234567890123456789012345678901234567890123456789012345678901234"));
+    cr_expect_not(
+        pq_is_node_name("a234567890123456789012345678901234567890123456789012345678901234"));
 }

@@ -222,7 +222,7 @@ Test(pve_auth, a_second_factor_is_sent_once)
     http_peer_done(&peer);
 }
 
-Test(pve_auth, a_second_factor_that_is_missing_or_wrong)
+Test(pve_auth, a_wrong_second_factor)
 {
     const http_peer_step steps[] = {{HTTP_PEER_ANSWER, http_ok(CHALLENGE), 0},
                                     {HTTP_PEER_LAST, http_error(401, "bad", NULL), 0}};

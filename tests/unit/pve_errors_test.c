@@ -41,16 +41,15 @@ static const row rows[] = {
      PQ_E_VM_UNKNOWN, NONE, false, PQ_REFUSAL_PLACE, "999.conf"},
     {PQ_API_EXEC, 500, "hostname lookup 'x' failed - failed to get address info for: x",
      PQ_E_NODE_UNKNOWN, NONE, false, PQ_REFUSAL_PLACE, "'x'"},
-    {PQ_API_EXEC, 500, "no such cluster node 'x'", PQ_E_NODE_UNKNOWN, NONE, false,
-     PQ_REFUSAL_PLACE, "'x'"},
+    {PQ_API_EXEC, 500, "no such cluster node 'x'", PQ_E_NODE_UNKNOWN, NONE, false, PQ_REFUSAL_PLACE,
+     "'x'"},
     {PQ_API_STATUS, 500, "Agent error: Invalid parameter 'pid'", PQ_E_NO_SUCH_PID, NONE, false, 0,
      "pid"},
     {PQ_API_STATUS, 500, "Agent error: PID 12 does not exist", PQ_E_NO_SUCH_PID, NONE, false, 0,
      "12"},
     {PQ_API_EXEC, 500, "Agent error: Command guest-exec has been disabled", PQ_E_AGENT_DISABLED,
      NONE, false, 0, "frozen for a backup"},
-    {PQ_API_EXEC, 500,
-     "Agent error: The command guest-exec has been disabled for this instance",
+    {PQ_API_EXEC, 500, "Agent error: The command guest-exec has been disabled for this instance",
      PQ_E_AGENT_DISABLED, NONE, false, 0, "frozen for a backup"},
     {PQ_API_EXEC, 500,
      "Agent error: Command guest-exec has been disabled: the command is not allowed",
@@ -65,8 +64,8 @@ static const row rows[] = {
      "(No such file or directory)'",
      PQ_E_NO_EXECUTABLE, NONE, false, 0, "/x"},
     {PQ_API_READ, 500,
-     "Agent error: failed to open file '/x' (mode: 'r'): No such file or directory",
-     PQ_E_NOT_FOUND, NONE, false, 0, "/x"},
+     "Agent error: failed to open file '/x' (mode: 'r'): No such file or directory", PQ_E_NOT_FOUND,
+     NONE, false, 0, "/x"},
     {PQ_API_READ, 500, "Agent error: failed to read file: Is a directory", PQ_E_IS_DIRECTORY, NONE,
      false, 0, "directory"},
     {PQ_API_READ, 500, "Agent error: failed to open file '/x' (mode: 'r'): Permission denied",
@@ -85,10 +84,11 @@ static const row rows[] = {
     {PQ_API_EXEC, 413, "Request Entity Too Large", PQ_E_TOO_LARGE, NONE, true, PQ_REFUSAL_BODY,
      "Large"},
     {PQ_API_EXEC, 501, "Method 'POST /x' not implemented", PQ_E_UNSUPPORTED, NONE, false, 0, "/x"},
-    {PQ_API_EXEC, 506, "upload 'Content-Type 'application/json' not implemented",
-     PQ_E_UNSUPPORTED, NONE, false, PQ_REFUSAL_JSON, "json"},
+    {PQ_API_EXEC, 506, "upload 'Content-Type 'application/json' not implemented", PQ_E_UNSUPPORTED,
+     NONE, false, PQ_REFUSAL_JSON, "json"},
     {PQ_API_EXEC, 595, "Connection refused", PQ_E_NETWORK, NONE, true, 0, "595"},
-    {PQ_API_EXEC, 596, "Broken pipe", PQ_E_NETWORK, UNKNOWN, true, 0, "does not exist in the guest"},
+    {PQ_API_EXEC, 596, "Broken pipe", PQ_E_NETWORK, UNKNOWN, true, 0,
+     "does not exist in the guest"},
     {PQ_API_STATUS, 596, "Broken pipe", PQ_E_NETWORK, UNKNOWN, true, 0, "596 Broken pipe"},
     {PQ_API_READ, 596, "Connection timed out", PQ_E_NETWORK, NONE, true, 0, "596"},
     {PQ_API_EXEC, 596, "tls_process_server_certificate: certificate verify failed", PQ_E_NETWORK,
@@ -175,8 +175,9 @@ static pq_refusal refuse(pq_api_kind kind, const char *json, pq_error *err)
 }
 
 #define MISSING "property is missing and it is not optional\\n"
-#define NO_SCHEMA "property is not defined in schema and the schema does not allow additional " \
-                  "properties\\n"
+#define NO_SCHEMA                                                                                  \
+    "property is not defined in schema and the schema does not allow additional "                  \
+    "properties\\n"
 
 Test(pve_errors, bad_parameters_are_named)
 {
@@ -196,10 +197,10 @@ Test(pve_errors, a_json_body_that_is_not_understood)
     pq_error err;
     cr_expect_eq(refuse(PQ_API_EXEC, "{\"errors\":{\"command\":\"" MISSING "\"}}", &err),
                  PQ_REFUSAL_JSON);
-    cr_expect_eq(refuse(PQ_API_EXEC,
-                        "{\"errors\":{\"{\\\"command\\\":[\\\"/bin/true\\\"]}\":\"" NO_SCHEMA "\"}}",
-                        &err),
-                 PQ_REFUSAL_JSON);
+    cr_expect_eq(
+        refuse(PQ_API_EXEC,
+               "{\"errors\":{\"{\\\"command\\\":[\\\"/bin/true\\\"]}\":\"" NO_SCHEMA "\"}}", &err),
+        PQ_REFUSAL_JSON);
     cr_expect_eq(refuse(PQ_API_EXEC, "{\"errors\":{\"input-data\":\"too long\"}}", &err),
                  PQ_REFUSAL_FINAL);
     cr_expect_eq(refuse(PQ_API_PING, "{\"errors\":{\"command\":\"" MISSING "\"}}", &err),

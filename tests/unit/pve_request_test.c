@@ -38,8 +38,8 @@ Test(pve_request, exec_bodies)
     expect_exec(ARGV("/bin/true"), NULL, 0, "{\"command\":[\"/bin/true\"]}", 9);
     expect_exec(ARGV("sh", "-c", "echo \"$1\"\n", ""), NULL, 0,
                 "{\"command\":[\"sh\",\"-c\",\"echo \\\"$1\\\"\\n\",\"\"]}", 2 + 2 + 13);
-    expect_exec(ARGV("cat"), "a\"\xff", 3, "{\"command\":[\"cat\"],\"input-data\":\"a\\\"\xc3\xbf\"}",
-                3);
+    expect_exec(ARGV("cat"), "a\"\xff", 3,
+                "{\"command\":[\"cat\"],\"input-data\":\"a\\\"\xc3\xbf\"}", 3);
     expect_exec(ARGV("cat"), "\0\x01", 2,
                 "{\"command\":[\"cat\"],\"input-data\":\"\\u0000\\u0001\"}", 3);
     expect_exec(ARGV("cat"), "", 0, "{\"command\":[\"cat\"],\"input-data\":\"\"}", 3);
@@ -156,15 +156,19 @@ Test(pve_request, heads)
 {
     pq_buf out = {0};
     pq_error err = {0};
-    pq_request_head get = {.method = "GET", .host = "h:8006", .path = "/p", .query = "q=1",
-                           .gzip = true};
+    pq_request_head get = {
+        .method = "GET", .host = "h:8006", .path = "/p", .query = "q=1", .gzip = true};
     cr_assert_eq(pq_request_write_head(&out, &get, 0, &err), 0);
     cr_assert_str_eq(out.data, "GET /p?q=1 HTTP/1.1\r\nHost: h:8006\r\n"
                                "User-Agent: pve-qga-run/" PQ_VERSION "\r\n"
                                "Accept-Encoding: gzip\r\n");
     pq_buf_clear(&out);
-    pq_request_head post = {.method = "POST", .host = "h:8006", .path = "/p", .has_body = true,
-                            .content_type = "application/json", .content_length = 12};
+    pq_request_head post = {.method = "POST",
+                            .host = "h:8006",
+                            .path = "/p",
+                            .has_body = true,
+                            .content_type = "application/json",
+                            .content_length = 12};
     cr_assert_eq(pq_request_write_head(&out, &post, 0, &err), 0);
     cr_assert_str_eq(out.data, "POST /p HTTP/1.1\r\nHost: h:8006\r\n"
                                "User-Agent: pve-qga-run/" PQ_VERSION "\r\n"

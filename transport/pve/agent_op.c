@@ -153,6 +153,11 @@ void pq_op_finish(pq_agent_op *op, const pq_op_result *result)
     }
 }
 
+bool pq_op_was_sent(const pq_agent_op *op)
+{
+    return op->state == PQ_OP_SENT && pq_http_call_was_sent(&op->call.http);
+}
+
 void pq_op_drop(pq_agent_op *op)
 {
     pq_locate_wait_stop(&op->wait);
@@ -205,8 +210,8 @@ static void explain_given_place(pq_agent_op *op, pq_error *err)
         pq_error_prefix(err, "no VM %" PRId64 " was found on node %s: ", agent->vmid,
                         agent->given_node);
     else if (strcmp(guest->node, agent->given_node) != 0)
-        pq_fail(err, err->code, "VM %" PRId64 " is on node %s, not on %s", agent->vmid,
-                guest->node, agent->given_node);
+        pq_fail(err, err->code, "VM %" PRId64 " is on node %s, not on %s", agent->vmid, guest->node,
+                agent->given_node);
 }
 
 static void relocated(pq_agent_op *op, const pq_error *lookup)

@@ -34,7 +34,7 @@ typedef enum pq_op_state {
 typedef struct pq_vm_agent pq_vm_agent;
 
 struct pq_agent_op {
-    pq_vm_agent *agent; /* NULL: a spare that is not in use */
+    pq_vm_agent *agent;                  /* NULL: a spare that is not in use */
     pq_agent_op *next, **link;           /* the agent's operations */
     pq_agent_op *turn_next, **turn_link; /* the node's queue, in state QUEUED */
     bool spare;
@@ -49,12 +49,12 @@ struct pq_agent_op {
     } done;
     void *context;
 
-    pq_buf body;        /* EXEC */
-    bool is_form;       /* `body` is */
-    size_t args_bytes;  /* as pq_agent_limits count them */
+    pq_buf body;       /* EXEC */
+    bool is_form;      /* `body` is */
+    size_t args_bytes; /* as pq_agent_limits count them */
     size_t input_bytes;
-    int64_t pid;        /* STATUS */
-    char *file;         /* READ */
+    int64_t pid; /* STATUS */
+    char *file;  /* READ */
     uint64_t offset;
     size_t count;
     bool ranges; /* READ was sent with offset, count and decode */
@@ -99,6 +99,9 @@ pq_agent_op *pq_op_new(pq_vm_agent *agent, pq_op_kind kind, void *context);
 
 /* Starts it; or, if `failed` is not 0, has `op->failure` reported. */
 void pq_op_start(pq_agent_op *op, int failed);
+
+/* False while certainly no server has its request. */
+bool pq_op_was_sent(const pq_agent_op *op);
 
 /* Ends an operation without its callback. */
 void pq_op_drop(pq_agent_op *op);

@@ -61,8 +61,7 @@ static int prepare_exec(pq_agent_op *op, pq_error *err)
     op->call.kind = PQ_API_EXEC;
     op->call.method = "POST";
     op->call.body = &op->body;
-    op->call.content_type =
-        op->is_form ? "application/x-www-form-urlencoded" : "application/json";
+    op->call.content_type = op->is_form ? "application/x-www-form-urlencoded" : "application/json";
     return 0;
 }
 
@@ -183,8 +182,7 @@ static pq_agent_op *exec_start(pq_agent *agent, const pq_exec_request *request,
     return op;
 }
 
-static pq_agent_op *exec_status(pq_agent *agent, int64_t pid, pq_exec_status_fn done,
-                                void *context)
+static pq_agent_op *exec_status(pq_agent *agent, int64_t pid, pq_exec_status_fn done, void *context)
 {
     pq_agent_op *op = pq_op_new(of(agent), PQ_OP_STATUS, context);
     if (op == NULL)
@@ -258,6 +256,7 @@ static const pq_agent_ops ops = {
     .exec_status = exec_status,
     .file_read = file_read,
     .ping = ping,
+    .was_sent = pq_op_was_sent,
     .drop = pq_op_drop,
     .limits = limits,
     .name = name,

@@ -5,8 +5,8 @@
  * that expired. It is otherwise sent once, except that the pool repeats idempotent ones whose
  * connection broke.
  *
- * An answer that makes no sense is worth another try (by callers for whom that is safe) if the server
- * gave sensible ones before: then it was garbled on its way, else this is no Proxmox VE.
+ * An answer that makes no sense is worth another try (by callers for whom that is safe) if the
+ * server gave sensible ones before: then it was garbled on its way, else this is no Proxmox VE.
  */
 #pragma once
 

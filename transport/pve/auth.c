@@ -68,8 +68,7 @@ static pq_ms ticket_age(const pq_auth *auth)
 
 bool pq_auth_is_ready(const pq_auth *auth)
 {
-    return auth->state == PQ_AUTH_READY &&
-           (auth->is_token || ticket_age(auth) < TICKET_RENEW_MS);
+    return auth->state == PQ_AUTH_READY && (auth->is_token || ticket_age(auth) < TICKET_RENEW_MS);
 }
 
 /* ---- waiting ---- */
@@ -201,8 +200,8 @@ static int challenge_possible(const pq_auth *auth, pq_error *err)
     if (!pq_secret_is_set(&auth->otp))
         return pq_fail(err, PQ_E_TFA, "logging in as %s needs a second factor", auth->user);
     if (auth->otp_used)
-        return pq_fail(err, PQ_E_TFA,
-                       "logging in as %s again needs another one-time password", auth->user);
+        return pq_fail(err, PQ_E_TFA, "logging in as %s again needs another one-time password",
+                       auth->user);
     return 0;
 }
 
@@ -254,8 +253,7 @@ static void logged_in(pq_auth *auth, const pq_json *data)
 static void refused(pq_auth *auth, const pq_http_answer *answer, const pq_json *body)
 {
     pq_error err;
-    pq_refusal refusal =
-        pq_api_refused(PQ_API_LOGIN, answer->status, answer->reason, body, &err);
+    pq_refusal refusal = pq_api_refused(PQ_API_LOGIN, answer->status, answer->reason, body, &err);
     if (refusal == PQ_REFUSAL_LOGIN && auth->state == PQ_AUTH_RENEWAL) {
         start_step(auth, PQ_AUTH_LOGIN);
         return;

@@ -4,8 +4,8 @@
  * Theory of operation: with a token there is nothing to do but to add its header. With a password,
  * the first call that needs a ticket starts a login; calls that come meanwhile wait for the same
  * one. A ticket lives 2 h; from 1 h 45 min on it is renewed before the next call by logging in with
- * the old ticket as the password, which needs no second factor. A 401 for a ticket discards it, once:
- * the caller asks again and gets the result of one new login.
+ * the old ticket as the password, which needs no second factor. A 401 for a ticket discards it,
+ * once: the caller asks again and gets the result of one new login.
  *
  *   login:  POST /access/ticket, password  -> ticket, or a challenge (second factor)
  *           POST /access/ticket, challenge and one-time password -> ticket
@@ -59,8 +59,8 @@ typedef struct pq_auth {
     pq_buf body;
     pq_auth_wait *waits;
     pq_defer serve;
-    pq_error outcome;     /* of the last login; code OK if it worked */
-    pq_ms refused_until;  /* `outcome` is a refusal that stands until then; 0 for none */
+    pq_error outcome;    /* of the last login; code OK if it worked */
+    pq_ms refused_until; /* `outcome` is a refusal that stands until then; 0 for none */
 } pq_auth;
 
 /* Copies the secrets; the strings and the pool stay the caller's and valid. Fails with NOMEM. */

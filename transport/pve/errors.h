@@ -22,11 +22,11 @@ typedef enum pq_api_kind {
 /* What the caller can do about it beyond reporting the error. */
 typedef enum pq_refusal {
     PQ_REFUSAL_FINAL = 0,
-    PQ_REFUSAL_LOGIN,    /* 401: the credentials were not accepted */
-    PQ_REFUSAL_PLACE,    /* no such VM on that node, or no such node */
-    PQ_REFUSAL_BODY,     /* the body is too large */
-    PQ_REFUSAL_JSON,     /* the daemon does not read JSON bodies */
-    PQ_REFUSAL_RANGES    /* file-read does not know offset, count and decode */
+    PQ_REFUSAL_LOGIN, /* 401: the credentials were not accepted */
+    PQ_REFUSAL_PLACE, /* no such VM on that node, or no such node */
+    PQ_REFUSAL_BODY,  /* the body is too large */
+    PQ_REFUSAL_JSON,  /* the daemon does not read JSON bodies */
+    PQ_REFUSAL_RANGES /* file-read does not know offset, count and decode */
 } pq_refusal;
 
 /* Fills *err for an answer with a status that is not 2xx. `reason` is from the status line; `body`

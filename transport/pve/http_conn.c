@@ -53,8 +53,8 @@ static void connected(void *context, const pq_error *err)
     report(conn, PQ_CONN_READY, NULL);
 }
 
-pq_http_conn *pq_http_conn_open(pq_http_pool *pool, pq_loop *loop,
-                                const pq_stream_options *options, unsigned number, pq_error *err)
+pq_http_conn *pq_http_conn_open(pq_http_pool *pool, pq_loop *loop, const pq_stream_options *options,
+                                unsigned number, pq_error *err)
 {
     pq_http_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL) {
@@ -110,8 +110,9 @@ static void send_some(pq_http_conn *conn)
     size_t total = total_bytes(call);
     while (conn->sent < total && !conn->send_failed) {
         bool in_head = conn->sent < call->head.length;
-        const char *from = in_head ? call->head.data + conn->sent
-                                   : call->body + call->head_body + (conn->sent - call->head.length);
+        const char *from = in_head
+                               ? call->head.data + conn->sent
+                               : call->body + call->head_body + (conn->sent - call->head.length);
         size_t length = (in_head ? call->head.length : total) - conn->sent;
         size_t sent = 0;
         pq_error err;

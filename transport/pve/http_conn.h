@@ -55,8 +55,8 @@ void pq_http_pool_report(pq_http_pool *pool, pq_http_conn *conn, pq_conn_event e
                          const pq_error *err);
 
 /* Starts connecting. NULL on failure to start. */
-pq_http_conn *pq_http_conn_open(pq_http_pool *pool, pq_loop *loop,
-                                const pq_stream_options *options, unsigned number, pq_error *err);
+pq_http_conn *pq_http_conn_open(pq_http_pool *pool, pq_loop *loop, const pq_stream_options *options,
+                                unsigned number, pq_error *err);
 
 /* Closes and frees; its call, if any, is only forgotten. */
 void pq_http_conn_free(pq_http_conn *conn);

@@ -78,8 +78,7 @@ void pq_http_pool_free(pq_http_pool *pool)
 
 static int open_conn(pq_http_pool *pool, pq_error *err)
 {
-    pq_http_conn *conn =
-        pq_http_conn_open(pool, pool->loop, pool->options, ++pool->opened, err);
+    pq_http_conn *conn = pq_http_conn_open(pool, pool->loop, pool->options, ++pool->opened, err);
     if (conn == NULL)
         return -1;
     conn->next = pool->conns;
@@ -144,8 +143,7 @@ static void end_call(pq_http_call *call)
     call->conn = NULL;
 }
 
-static void trace_call(const pq_http_call *call, const pq_error *err,
-                       const pq_http_answer *answer)
+static void trace_call(const pq_http_call *call, const pq_error *err, const pq_http_answer *answer)
 {
     const pq_http_conn *conn = call->conn;
     pq_trace("call", PQ_TEXT("method", call->method), PQ_TEXT("path", call->path),
@@ -360,6 +358,11 @@ void pq_http_call_start(pq_http_pool *pool, pq_http_call *call, pq_http_done don
     join_head_and_body(call);
     add_waiting(pool, call);
     arm(pool);
+}
+
+bool pq_http_call_was_sent(const pq_http_call *call)
+{
+    return call->conn != NULL && pq_http_conn_all_sent(call->conn);
 }
 
 void pq_http_call_drop(pq_http_call *call)

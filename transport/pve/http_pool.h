@@ -5,8 +5,8 @@
  * Theory of operation: a call waits in a queue until a connection is free. The most recently used
  * idle connection is taken first, so that surplus ones grow old and go; with none idle, one more is
  * opened for every waiting call, up to PQ_HTTP_CONNECTIONS_MAX. TLS handshakes are what costs, so a
- * connection is kept as long as the server keeps it: pveproxy closes one after 100 requests or 5.0 s
- * of idleness, and we retire it a little earlier than that. Requests are not pipelined.
+ * connection is kept as long as the server keeps it: pveproxy closes one after 100 requests or 5.0
+ * s of idleness, and we retire it a little earlier than that. Requests are not pipelined.
  *
  * What happens to a request:
  *   - its idle connection turns out closed before any byte was sent: another is taken;
@@ -80,6 +80,9 @@ void pq_http_pool_free(pq_http_pool *pool);
 
 /* Queues the call. `done` runs from the loop, once, unless the call is dropped. */
 void pq_http_call_start(pq_http_pool *pool, pq_http_call *call, pq_http_done done, void *context);
+
+/* Whether the server may have the whole request. */
+bool pq_http_call_was_sent(const pq_http_call *call);
 
 /* Forgets the call, idle ones included. A request on its way is not called back. */
 void pq_http_call_drop(pq_http_call *call);

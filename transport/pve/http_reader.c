@@ -44,8 +44,7 @@ bool pq_http_reader_has_begun(const pq_http_reader *reader)
 static void finish(pq_http_reader *reader)
 {
     bool by_close = reader->state == PQ_HTTP_BODY_CLOSE;
-    reader->keep_open =
-        !by_close && (reader->keep_alive || (!reader->close && !reader->http_1_0));
+    reader->keep_open = !by_close && (reader->keep_alive || (!reader->close && !reader->http_1_0));
     reader->state = PQ_HTTP_DONE;
 }
 

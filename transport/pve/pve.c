@@ -82,8 +82,8 @@ static int set_login(pq_pve *pve, const pq_pve_options *options, pq_ms timeout, 
                        is_token ? "API token secret" : "password or API token");
     if (is_token && !is_header_text(pq_secret_text(secret)))
         return pq_fail(err, PQ_E_CONFIG, "the API token's secret has blanks or control characters");
-    return pq_auth_init(&pve->auth, pve->loop, pve->pool, pve->strings.authority,
-                        pve->strings.user, is_token, secret, options->otp, timeout, err);
+    return pq_auth_init(&pve->auth, pve->loop, pve->pool, pve->strings.authority, pve->strings.user,
+                        is_token, secret, options->otp, timeout, err);
 }
 
 static int set_strings(pq_pve *pve, const pq_pve_options *options, uint16_t port, pq_error *err)
@@ -120,8 +120,8 @@ static int set_stream(pq_pve *pve, const pq_pve_options *options, pq_error *err)
         .tls_min = pve->strings.tls_min,
         .proxy = pve->strings.proxy,
         .proxy_userpwd = pq_secret_is_set(&pve->proxy_userpwd) ? &pve->proxy_userpwd : NULL,
-        .connect_timeout = options->connect_timeout > 0 ? options->connect_timeout
-                                                        : DEFAULT_CONNECT_TIMEOUT_MS,
+        .connect_timeout =
+            options->connect_timeout > 0 ? options->connect_timeout : DEFAULT_CONNECT_TIMEOUT_MS,
     };
     return 0;
 }

@@ -11,22 +11,22 @@
 
 typedef struct pq_pve_options {
     const char *host;
-    uint16_t port;               /* 0: 8006 */
-    const char *user;            /* USER@REALM, or with token: USER@REALM or USER@REALM!TOKENID */
-    const char *token_id;        /* NULL: log in with the password */
+    uint16_t port;        /* 0: 8006 */
+    const char *user;     /* USER@REALM, or with token: USER@REALM or USER@REALM!TOKENID */
+    const char *token_id; /* NULL: log in with the password */
     const pq_secret *token_secret;
     const pq_secret *password;
-    const pq_secret *otp;        /* a TOTP code for a second factor, or NULL */
+    const pq_secret *otp; /* a TOTP code for a second factor, or NULL */
     bool validate_certs;
     const char *ca_file;
     const char *fingerprint;
     const char *tls_min;
     const char *proxy;
     const pq_secret *proxy_userpwd;
-    pq_ms connect_timeout;       /* one TCP + TLS connection */
-    pq_ms call_timeout;          /* one API call; the server's own limit is 30 s */
-    unsigned calls_per_node;     /* in flight, 0: 3 (pvedaemon has 3 workers) */
-    unsigned calls_per_vm;       /* in flight, 0: 3 */
+    pq_ms connect_timeout;   /* one TCP + TLS connection */
+    pq_ms call_timeout;      /* one API call; the server's own limit is 30 s */
+    unsigned calls_per_node; /* in flight, 0: 3 (pvedaemon has 3 workers) */
+    unsigned calls_per_vm;   /* in flight, 0: 3 */
 } pq_pve_options;
 
 typedef struct pq_pve pq_pve;

@@ -20,8 +20,7 @@ static int add_command(pq_buf *body, const char *const *argv, size_t *ret_args, 
     size_t args = 0;
     for (size_t i = 0; argv[i] != NULL; i++) {
         if (!is_ascii(argv[i]))
-            return pq_fail(err, PQ_E_INTERNAL, "argument %zu has characters that are not ASCII",
-                           i);
+            return pq_fail(err, PQ_E_INTERNAL, "argument %zu has characters that are not ASCII", i);
         if (pq_buf_add_byte(body, i == 0 ? '[' : ',', err) < 0)
             return -1;
         size_t before = body->length;
@@ -50,8 +49,7 @@ int pq_request_exec(pq_buf *body, const pq_exec_request *request, size_t *ret_ar
     return pq_buf_add_byte(body, '}', err);
 }
 
-int pq_request_field(pq_buf *out, const char *name, const void *value, size_t length,
-                     pq_error *err)
+int pq_request_field(pq_buf *out, const char *name, const void *value, size_t length, pq_error *err)
 {
     if ((out->length > 0 && pq_buf_add_byte(out, '&', err) < 0) ||
         pq_buf_add_text(out, name, err) < 0 || pq_buf_add_byte(out, '=', err) < 0)
@@ -88,8 +86,7 @@ static int add_joined(pq_buf *form, const pq_json *command, pq_error *err)
         return -1;
     for (const pq_json *item = pq_json_first(command); item != NULL; item = pq_json_next(item)) {
         const char *arg = pq_json_string_value(item);
-        if (pq_url_encode(form, arg, strlen(arg), err) < 0 ||
-            pq_buf_add_text(form, "%00", err) < 0)
+        if (pq_url_encode(form, arg, strlen(arg), err) < 0 || pq_buf_add_text(form, "%00", err) < 0)
             return -1;
     }
     return 0;

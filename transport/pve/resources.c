@@ -38,8 +38,7 @@ static int read_guest(pq_guest *guest, const pq_json *item, bool *ret_taken, pq_
     int64_t vmid;
     bool is_template = false;
     *ret_taken = false;
-    if (type == NULL || node == NULL || !pq_is_node_name(node) ||
-        !pq_json_int(item, "vmid", &vmid))
+    if (type == NULL || node == NULL || !pq_is_node_name(node) || !pq_json_int(item, "vmid", &vmid))
         return 0;
     bool container = strcmp(type, "lxc") == 0;
     if (!container && strcmp(type, "qemu") != 0)
@@ -48,8 +47,8 @@ static int read_guest(pq_guest *guest, const pq_json *item, bool *ret_taken, pq_
     char *copy = strdup(name != NULL ? name : "");
     if (copy == NULL)
         return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    *guest = (pq_guest){.vmid = vmid, .name = copy, .container = container,
-                        .is_template = is_template};
+    *guest =
+        (pq_guest){.vmid = vmid, .name = copy, .container = container, .is_template = is_template};
     snprintf(guest->node, sizeof guest->node, "%s", node);
     *ret_taken = true;
     return 0;

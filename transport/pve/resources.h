@@ -37,9 +37,9 @@ void pq_guests_done(pq_guests *guests);
 const pq_guest *pq_guests_by_id(const pq_guests *guests, int64_t vmid);
 
 /* Finds the VM called `vm`, an id or a name, on `node` if that is not NULL. Names are compared
- * without regard to case, as in DNS. Fails with VM_UNKNOWN, whose text tells where a VM of that name
- * is instead, or VM_AMBIGUOUS, whose text lists the candidates. Containers and templates have no
- * agent and are refused. */
+ * without regard to case, as in DNS. Fails with VM_UNKNOWN, whose text tells where a VM of that
+ * name is instead, or VM_AMBIGUOUS, whose text lists the candidates. Containers and templates have
+ * no agent and are refused. */
 int pq_guests_find(const pq_guests *guests, const char *vm, const char *node,
                    const pq_guest **ret_guest, pq_error *err);
 

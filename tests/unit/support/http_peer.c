@@ -187,8 +187,8 @@ const char *http_ok(const char *json)
 const char *http_error(int status, const char *reason, const char *json)
 {
     char *text = next_text();
-    int length = snprintf(text, ANSWER_BYTES, "HTTP/1.1 %d %s\r\nConnection: close\r\n\r\n%s", status,
-                          reason, json != NULL ? json : "");
+    int length = snprintf(text, ANSWER_BYTES, "HTTP/1.1 %d %s\r\nConnection: close\r\n\r\n%s",
+                          status, reason, json != NULL ? json : "");
     cr_assert_lt(length, ANSWER_BYTES);
     return text;
 }

@@ -50,9 +50,10 @@ void http_peer_stop(http_peer *peer);
 /* Frees the records. */
 void http_peer_done(http_peer *peer);
 
-/* "HTTP/1.1 200 OK" as pveproxy sends it, both Connection headers included, with `json` as the body;
- * valid until the test ends. */
+/* "HTTP/1.1 200 OK" as pveproxy sends it, both Connection headers included, with `json` as the
+ * body; valid until the test ends. */
 const char *http_ok(const char *json);
 
-/* An error as pveproxy sends it: the text in the status line, and `json` as the body unless NULL. */
+/* An error as pveproxy sends it: the text in the status line, and `json` as the body unless NULL.
+ */
 const char *http_error(int status, const char *reason, const char *json);
