@@ -119,6 +119,14 @@ static void broken_run(pq_call *call, const pq_exec_status *status)
         run_again(call, &err);
 }
 
+static void cannot_decode(pq_call *call)
+{
+    pq_error err;
+    pq_session_set_no_decoder(call->session);
+    pq_fail(&err, PQ_E_TOO_LARGE, "the guest has no tool to decode base64");
+    finish(call, &err, NULL);
+}
+
 static void on_status(void *context, const pq_error *err, pq_exec_status *status)
 {
     pq_call *call = context;
@@ -143,10 +151,12 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     pq_call_result result = {.out = status->out, .err = status->err};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
-    if (pq_trailer_cut(&result.out, &result.trailer))
-        finish(call, NULL, &result);
-    else
+    if (!pq_trailer_cut(&result.out, &result.trailer))
         broken_run(call, status);
+    else if (strcmp(result.trailer.state, "nodecoder") == 0)
+        cannot_decode(call);
+    else
+        finish(call, NULL, &result);
     pq_buf_done(&result.out);
     pq_buf_done(&result.err);
 }

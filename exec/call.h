@@ -9,6 +9,9 @@
  *      |       |         +--other error: poll again after a delay
  *      +-delay-+
  *
+ * A guest that cannot decode what a call brought says so before it does anything; that ends the
+ * call with TOO_LARGE, effect "none": the caller makes smaller calls, escaped from then on.
+ *
  * It goes on as retry.h says; errors that no repetition mends end it at once. If any try may have
  * reached the guest, the final error's effect is "unknown", else "none".
  *

@@ -275,6 +275,7 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
         snprintf(flags, sizeof flags, "%sni", pq_session_launch_flags(job->session));
     if (add_head(job, script, flags, err) < 0 || add_items(job, script, err) < 0)
         return -1;
+    script->no_decoder = pq_session_lacks_decoder(job->session);
     if (job->plain || job->feeds || job->feed.waiting.length == 0)
         return 0;
     size_t length = job->feed.waiting.length, taken;

@@ -53,6 +53,7 @@ static int begin_piece(pq_job *job, uint64_t index, pq_script *script, pq_error 
         pq_script_addf(script, err, "%u", job->number) < 0 || pq_script_add(script, "i", err) < 0 ||
         pq_script_addf(script, err, "%llu", (unsigned long long)index) < 0)
         return -1;
+    script->no_decoder = pq_session_lacks_decoder(job->session);
     return pq_script_add(script, "-", err);
 }
 

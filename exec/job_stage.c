@@ -49,9 +49,10 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
     if (pq_script_begin(script, pq_guest_common, pq_guest_piece, err) < 0 ||
         pq_script_add(script, pq_session_dir(job->session), err) < 0 ||
         pq_script_addf(script, err, "%u", job->number) < 0 || pq_script_add(script, "x", err) < 0 ||
-        pq_script_addf(script, err, "%u", stage->index) < 0 ||
-        pq_script_add(script, "-", err) < 0 ||
-        pq_script_add_items(script, pq_session_limits(job->session),
+        pq_script_addf(script, err, "%u", stage->index) < 0 || pq_script_add(script, "-", err) < 0)
+        return -1;
+    script->no_decoder = pq_session_lacks_decoder(job->session);
+    if (pq_script_add_items(script, pq_session_limits(job->session),
                             job->command.data + stage->offset, left, 1, &stage->taken, err) < 0)
         return -1;
     if (stage->taken < left)

@@ -83,19 +83,54 @@ int pq_script_add_escaped(pq_script *script, const void *bytes, size_t length, p
     return append(script, pq_buf_take(&text, &ignored), err);
 }
 
+/* Characters that an argument's tag and its separators take. */
+#define ITEM_OVERHEAD 9
+
+/* An escaped byte takes up to 5 characters, and in JSON a sixth for its doubled backslash. */
+#define ESCAPED_MAX 5
+#define ESCAPED_JSON_MAX 6
+
+static size_t room_left(const pq_script *script, const pq_agent_limits *limits)
+{
+    return limits->args_bytes > script->bytes ? limits->args_bytes - script->bytes : 0;
+}
+
+static size_t escaped_room(const pq_script *script, const pq_agent_limits *limits)
+{
+    size_t left = room_left(script, limits);
+    size_t arguments = left / (limits->arg_bytes / ESCAPED_MAX * ESCAPED_JSON_MAX) + 1;
+    size_t overhead = arguments * ITEM_OVERHEAD;
+    return left > overhead ? (left - overhead) / ESCAPED_JSON_MAX : 0;
+}
+
 size_t pq_script_room(const pq_script *script, const pq_agent_limits *limits)
 {
-    /* Tag and separators of each base64 argument. */
-    const size_t overhead = 9;
+    if (script->no_decoder)
+        return escaped_room(script, limits);
     size_t whole_arg = limits->arg_bytes / 4 * 4;
-    size_t left = limits->args_bytes > script->bytes ? limits->args_bytes - script->bytes : 0;
+    size_t left = room_left(script, limits);
     size_t room = 0;
-    while (left > overhead + 4) {
-        size_t take = left - overhead < whole_arg ? (left - overhead) / 4 * 4 : whole_arg;
+    while (left > ITEM_OVERHEAD + 4) {
+        size_t take = left - ITEM_OVERHEAD < whole_arg ? (left - ITEM_OVERHEAD) / 4 * 4 : whole_arg;
         room += take / 4 * 3;
-        left -= take + overhead;
+        left -= take + ITEM_OVERHEAD;
     }
     return room;
+}
+
+static int add_escaped(pq_script *script, size_t arg_bytes, const char *bytes, size_t length,
+                       pq_error *err)
+{
+    size_t per_argument = arg_bytes / ESCAPED_MAX;
+    while (length > 0) {
+        size_t take = length < per_argument ? length : per_argument;
+        if (pq_script_add(script, "P", err) < 0 ||
+            pq_script_add_escaped(script, bytes, take, err) < 0)
+            return -1;
+        bytes += take;
+        length -= take;
+    }
+    return 0;
 }
 
 static int add_base64(pq_script *script, size_t arg_bytes, const char *bytes, size_t length,
@@ -146,7 +181,7 @@ int pq_script_add_items(pq_script *script, const pq_agent_limits *limits, const 
         *ret_taken = 0;
         return 0;
     }
-    if (fits_escaped(script, limits, bytes, length)) {
+    if (!script->no_decoder && fits_escaped(script, limits, bytes, length)) {
         if (pq_script_add(script, "p", err) < 0 ||
             pq_script_add_escaped(script, bytes, length, err) < 0)
             return -1;
@@ -155,7 +190,9 @@ int pq_script_add_items(pq_script *script, const pq_agent_limits *limits, const 
     }
     size_t room = pq_script_room(script, limits);
     size_t take = length <= room ? length : room / granule * granule;
-    if (add_base64(script, limits->arg_bytes, bytes, take, err) < 0)
+    int added = script->no_decoder ? add_escaped(script, limits->arg_bytes, bytes, take, err)
+                                   : add_base64(script, limits->arg_bytes, bytes, take, err);
+    if (added < 0)
         return -1;
     *ret_taken = take;
     return 0;

@@ -30,6 +30,7 @@ struct pq_session {
     size_t ended_count;
     bool dirty; /* a directory may exist in the guest */
     bool reached;
+    bool no_decoder;
     bool plain;
     bool learned;
     bool resets_signals; /* env(1) knows --default-signal */
@@ -193,6 +194,16 @@ void pq_session_learn(pq_session *session, const pq_trailer *trailer)
         return;
     session->learned = true;
     session->resets_signals = strchr(flags, 'd') != NULL;
+}
+
+void pq_session_set_no_decoder(pq_session *session)
+{
+    session->no_decoder = true;
+}
+
+bool pq_session_lacks_decoder(const pq_session *session)
+{
+    return session->no_decoder;
 }
 
 void pq_session_set_plain(pq_session *session)

@@ -77,6 +77,10 @@ const char *pq_session_launch_flags(const pq_session *session);
 /* Takes the facts in a launcher's trailer, if there are any. */
 void pq_session_learn(pq_session *session, const pq_trailer *trailer);
 
+/* The guest has no tool to decode base64: what is sent from now on goes escaped. */
+void pq_session_set_no_decoder(pq_session *session);
+bool pq_session_lacks_decoder(const pq_session *session);
+
 /* Says that remote_tmp cannot be written: later jobs run without a directory. */
 void pq_session_set_plain(pq_session *session);
 bool pq_session_is_plain(const pq_session *session);

@@ -211,9 +211,11 @@ static bool single(pq_put *put, bool *ret_failed)
     *ret_failed = false;
     if (begin_place(put, pq_session_remote_tmp(put->session), &script, &err) < 0)
         goto fail;
+    script.no_decoder = pq_session_lacks_decoder(put->session);
     if (length == 0) {
-        /* An item makes put.sh create the file. */
-        if (pq_script_add(&script, "p", &err) < 0 || pq_script_add(&script, "", &err) < 0)
+        /* An item makes put.sh create the file; \c stands for nothing, because PVE 7 drops an empty
+         * last argument. */
+        if (pq_script_add(&script, "P", &err) < 0 || pq_script_add(&script, "\\c", &err) < 0)
             goto fail;
     } else if (pq_script_add_items(&script, limits, put->waiting.data, length, length, &taken,
                                    &err) < 0) {

@@ -83,6 +83,7 @@ static int begin(pq_put *put, uint64_t offset, pq_script *script, pq_error *err)
         pq_script_add(script, pq_session_files_dir(put->session), err) < 0 ||
         pq_script_add(script, put->staged, err) < 0)
         return -1;
+    script->no_decoder = pq_session_lacks_decoder(put->session);
     return pq_script_addf(script, err, "%llu", (unsigned long long)(offset / PUT_BLOCK));
 }
 

@@ -49,13 +49,24 @@ base64_decode() {
     fi
 }
 
-# Writes the bytes of items "p TEXT" (printf %b) and "b TEXT" (base64) to stdout. Consecutive
-# base64 items are one text.
+# Ends the script with "nodecoder" where base64 cannot be decoded, before anything is done. A sender
+# that knows this uses P instead of p; so the first of many pieces tells, whatever it is made of.
+need_decoder() {
+    [ $# -gt 1 ] && [ "$1" != P ] || return
+    for tool in base64 openssl python3 perl; do
+        command -v $tool >&2 && return
+    done
+    trailer nodecoder
+    exit 0
+}
+
+# Writes the bytes of items "p TEXT" or "P TEXT" (printf %b) and "b TEXT" (base64) to stdout.
+# Consecutive base64 items are one text.
 write_items() {
     base64_text=
     while [ $# -gt 1 ]; do
         case $1 in
-        p) printf '%b' "$2" || return 1 ;;
+        p | P) printf '%b' "$2" || return 1 ;;
         b) base64_text=$base64_text$2 ;;
         esac
         [ "$1" = b ] && [ "$3" != b ] && {

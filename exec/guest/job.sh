@@ -8,7 +8,7 @@
 #   DONE   numbers of ended jobs whose files can go, e.g. "3 4", or -
 #   LIMIT  bytes of each output stream to hand back at once
 #   ITEM   c: command text; X: its text is in N.x; x: executable; w: directory; e: NAME=VALUE;
-#          p, b: stdin bytes. Values of c, x, w, e, p are printf %b escaped.
+#          p, P, b: stdin bytes. Values of c, x, w, e, p, P are printf %b escaped.
 S=$1 N=$2 F=$1/$2 retry=$3 flags=$4 acked=$5 limit=$6
 shift 6
 
@@ -68,7 +68,10 @@ read_items() {
         X) command=". '$F.x'" ;;
         x) unescape executable "$2" ;;
         w) unescape directory "$2" ;;
-        p | b) items=yes ;;
+        p | P | b)
+            [ "$1" = b ] && [ -z "$items" ] && need_decoder "$@"
+            items=yes
+            ;;
         esac
         shift 2
     done
@@ -219,12 +222,13 @@ await() {
 }
 
 # Hands back up to $limit bytes of file $1 on descriptor $2; sets $bytes to its size, or - when
-# that was all of it.
+# that was all of it. dd says nothing when nobody reads, as after a restart of the agent.
 hand_back() {
     bytes=-
     [ -s "$1" ] || return
     case $(dd if="$1" bs=$((limit + 1)) count=1 2>&1 >&"$2") in
-    1+*) bytes=$(wc -c <"$1") ;;
+    0+*) ;;
+    *) bytes=$(wc -c <"$1") ;;
     esac
 }
 
@@ -248,12 +252,12 @@ refuse() {
 
 exec 3<&0 5>&1 </dev/null
 agent_path=$PATH agent_lc_all=$LC_ALL LC_ALL=C
+read_items "$@"
 case $flags in
 *n*) ;;
 *) claim ;;
 esac
 find_tools
-read_items "$@"
 command -v "$executable" >&2 || refuse noexec
 login_environment
 cd "${directory:-$HOME}" || refuse nocwd

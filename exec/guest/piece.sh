@@ -1,6 +1,6 @@
 # Takes piece K of a job's streamed stdin, or of the text of a long command.
 #
-# usage: S N WHAT K TOTAL [p TEXT | b TEXT]...
+# usage: S N WHAT K TOTAL [p TEXT | P TEXT | b TEXT]...
 #   WHAT   i: stdin; x: command text, put together when the last piece is there
 #   TOTAL  how many pieces there are, or - while that is open; a call may bring no bytes
 # Any order, any repetition. Trailer: a job_state, "full", "gone" or "none"; then used=N.
@@ -25,15 +25,17 @@ join_text() {
     exit 0
 }
 
+need_decoder "$@"
 # Only a command's text comes before its launcher. A piece of stdin must not make the directory:
 # after a reboot the launcher, sent again, would not see that it has lost its claim.
 [ -d "$S" ] || { [ "$what" = x ] && mkdir "$S"; } || [ -d "$S" ] || {
     trailer gone
     exit 0
 }
+# Empty while the feeder writes it: better taken twice than not at all.
 used=0
 read -r used <"$F.n"
-[ $# -gt 0 ] && [ "$index" -ge "$used" ] && [ ! -f "$F.$what.$index" ] && take "$@"
+[ $# -gt 0 ] && [ "$index" -ge "${used:-0}" ] && [ ! -f "$F.$what.$index" ] && take "$@"
 if [ "$total" != - ]; then
     case $what in
     i) echo "$total" >"$F.i.end" ;;

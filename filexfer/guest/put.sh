@@ -1,6 +1,6 @@
 # Puts a file into its place.
 #
-# usage: STAGED PATH NAME MODE NEW_MODE SHA256 CKSUM [p TEXT | b TEXT]...
+# usage: STAGED PATH NAME MODE NEW_MODE SHA256 CKSUM [p TEXT | P TEXT | b TEXT]...
 #   STAGED   the content: a file that is complete, or with items a new one that they make; its
 #            unpredictable name is also that of the last step, STAGED.part beside the destination
 #   PATH     destination, printf %b escaped; NAME is appended if it is a directory, - forbids that
@@ -34,6 +34,7 @@ check() {
     [ "$cksum" = "$wanted_cksum" ]
 }
 
+[ "$1" = b ] && need_decoder "$@"
 part=
 absolute
 if [ -d "$path" ]; then

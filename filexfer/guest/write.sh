@@ -1,11 +1,12 @@
 # Writes a piece of a staged file.
 #
-# usage: DIR NAME BLOCK [p TEXT | b TEXT]...
+# usage: DIR NAME BLOCK [p TEXT | P TEXT | b TEXT]...
 #   The bytes go to DIR/NAME from block BLOCK (of 4096 bytes) on. Any order, any repetition.
 # Trailer: "ok", "tmp" or "full".
 dir=$1 staged=$1/$2 block=$3
 shift 3
 
+need_decoder "$@"
 [ -d "$dir" ] || mkdir "$dir" || [ -d "$dir" ] || {
     trailer tmp
     exit 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,18 @@ def session_lab() -> Iterator[Lab]:
     with Lab(vms=[f"{vmid}:{spec}" for vmid, spec in VMS.items()]) as lab:
         lab.set_unauthorized_delay(0)
         yield lab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def examples_environment(session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """PROTOCOL.md's examples find the program, a guest and the way to it in this process's environment."""
+    program = Program(session_lab, tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in program.environment.items():
+            patch.setenv(name, value)
+        patch.setenv("PVE_QGA_TEST_SERVE", shlex.join([str(PROGRAM), "serve"]))
+        patch.setenv("PVE_QGA_TEST_VM", str(WEB))
+        yield
 
 
 def traces(lab: Lab) -> dict[int, object]:

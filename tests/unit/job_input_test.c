@@ -157,12 +157,12 @@ static void allow(void *context)
 
 static pq_timer go_timer;
 
-/* 12 MiB wait for a command that reads late: memory here and disk there stay bounded. */
+/* 6 MiB wait for a command that reads late: memory here and disk there stay bounded. */
 Test(job_input, late_consumer)
 {
-    stream(12 * 1048576);
+    stream(6 * 1048576);
     guest_job_start(&job, ONCE UNTIL_GO "cat >$DIR/got");
-    pq_timer_start(guest.loop, &go_timer, 1500, allow, NULL);
+    pq_timer_start(guest.loop, &go_timer, 700, allow, NULL);
     guest_job_await(&job);
     cr_assert_eq(job.err.code, PQ_OK, "%s", job.err.text);
     cr_assert_eq(job.result.exit_code, 0);

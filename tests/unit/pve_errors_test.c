@@ -219,6 +219,17 @@ Test(pve_errors, ranges_that_are_not_understood)
     }
 }
 
+Test(pve_errors, no_text_at_all)
+{
+    pq_error err;
+    pq_json *body = parse("{\"message\":\"\\n\"}");
+    pq_api_refused(PQ_API_EXEC, 413, "", body, &err);
+    cr_expect_str_eq(err.text, "status 413 without a reason");
+    pq_api_refused(PQ_API_EXEC, 413, "Too Large", body, &err);
+    cr_expect_str_eq(err.text, "Too Large");
+    pq_json_free(body);
+}
+
 Test(pve_errors, texts_are_cleaned_and_bounded)
 {
     char reason[2000];

@@ -198,6 +198,7 @@ static int take_place(pq_agent_op *op, pq_error *err)
     if (node == NULL)
         return -1;
     pq_agent_place(agent, node, guest->vmid, guest->name);
+    pq_log(PQ_LOG_INFO, "found %s", agent->name);
     return 0;
 }
 

@@ -99,12 +99,16 @@ static void append_errors(char *text, const pq_json *errors)
 }
 
 /* The body's message rather than the status line, which cuts at the first line end. */
-static void find_text(char text[TEXT_MAX], const char *reason, const pq_json *body)
+static void find_text(char text[TEXT_MAX], int status, const char *reason, const pq_json *body)
 {
     const char *message = pq_json_text(body, "message");
-    if (message == NULL || message[0] == '\0')
-        message = reason;
-    pq_error_clean(text, TEXT_MAX, message, strlen(message));
+    text[0] = '\0';
+    if (message != NULL)
+        pq_error_clean(text, TEXT_MAX, message, strlen(message));
+    if (text[0] == '\0')
+        pq_error_clean(text, TEXT_MAX, reason, strlen(reason));
+    if (text[0] == '\0')
+        snprintf(text, TEXT_MAX, "status %d without a reason", status);
     append_errors(text, pq_json_member(body, "errors"));
 }
 
@@ -235,7 +239,7 @@ pq_refusal pq_api_refused(pq_api_kind kind, int status, const char *reason, cons
                           pq_error *err)
 {
     char text[TEXT_MAX];
-    find_text(text, reason, body);
+    find_text(text, status, reason, body);
     if (status == 401) {
         pq_fail(err, PQ_E_AUTH, "the API did not accept the credentials: %s", text);
         return PQ_REFUSAL_LOGIN;

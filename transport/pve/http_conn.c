@@ -50,6 +50,7 @@ static void connected(void *context, const pq_error *err)
         return;
     }
     become_idle(conn);
+    pq_log(PQ_LOG_INFO, "connected to the API, connection %u", conn->number);
     report(conn, PQ_CONN_READY, NULL);
 }
 

@@ -143,7 +143,7 @@ static void end_call(pq_http_call *call)
     call->conn = NULL;
 }
 
-static void trace_call(const pq_http_call *call, const pq_error *err, const pq_http_answer *answer)
+static void tell_call(const pq_http_call *call, const pq_error *err, const pq_http_answer *answer)
 {
     const pq_http_conn *conn = call->conn;
     pq_trace("call", PQ_TEXT("method", call->method), PQ_TEXT("path", call->path),
@@ -154,6 +154,11 @@ static void trace_call(const pq_http_call *call, const pq_error *err, const pq_h
              PQ_INT("received", answer != NULL ? answer->body.length : 0),
              PQ_INT("connection", conn != NULL ? conn->number : 0),
              PQ_INT("request", conn != NULL ? conn->requests : 0));
+    if (answer != NULL)
+        pq_log(PQ_LOG_DEBUG, "%s %s: %d after %lld ms", call->method, call->path, answer->status,
+               (long long)(pq_now_us() - call->started_us) / 1000);
+    else
+        pq_log(PQ_LOG_DEBUG, "%s %s: %s", call->method, call->path, err->text);
 }
 
 /* Ends a call, and its connection if it has one. */
@@ -162,7 +167,7 @@ static void fail_call(pq_http_call *call, const pq_error *err)
     pq_http_pool *pool = call->pool;
     pq_http_done done = call->done;
     void *context = call->context;
-    trace_call(call, err, NULL);
+    tell_call(call, err, NULL);
     if (call->conn != NULL)
         remove_conn(call->conn);
     end_call(call);
@@ -199,7 +204,7 @@ static void deliver(pq_http_pool *pool, pq_http_conn *conn)
         fail_call(call, &err);
         return;
     }
-    trace_call(call, NULL, &answer);
+    tell_call(call, NULL, &answer);
     end_call(call);
     if (pq_http_conn_is_reusable(conn))
         pq_http_conn_rest(conn);

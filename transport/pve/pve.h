@@ -23,8 +23,8 @@ typedef struct pq_pve_options {
     const char *tls_min;
     const char *proxy;
     const pq_secret *proxy_userpwd;
-    pq_ms connect_timeout;   /* one TCP + TLS connection */
-    pq_ms call_timeout;      /* one API call; the server's own limit is 30 s */
+    pq_ms connect_timeout;   /* one TCP + TLS connection; 0: 10 s */
+    pq_ms call_timeout;      /* one API call; 0: 60 s; the server's own limit is 30 s */
     unsigned calls_per_node; /* in flight, 0: 3 (pvedaemon has 3 workers) */
     unsigned calls_per_vm;   /* in flight, 0: 3 */
 } pq_pve_options;

@@ -27,6 +27,8 @@ static void drop_line(void *context, pq_log_level level, const char *line)
 void guest_setup(void)
 {
     pq_log_set_sink(drop_line, NULL);
+    if (getenv("PQ_TEST_TRACE") != NULL)
+        pq_trace_open(getenv("PQ_TEST_TRACE"), &err);
     strcpy(guest.dir, "/tmp/pq-guest-XXXXXX");
     cr_assert_not_null(mkdtemp(guest.dir));
     cr_assert_eq(chmod(guest.dir, 0755), 0);
@@ -335,7 +337,7 @@ void guest_job_must_fail(guest_job *job, pq_code code, pq_effect effect)
 
 void guest_job_must_print(const guest_job *job, const void *bytes, size_t length)
 {
-    cr_assert_eq(job->out.length, length);
+    cr_assert_eq(job->out.length, length, "%zu bytes instead of %zu", job->out.length, length);
     if (length > 0)
         cr_assert_arr_eq(job->out.data, bytes, length);
 }

@@ -102,6 +102,8 @@ static void answer(void *context)
             return;
     }
     const pq_error *err = op->err.code != PQ_OK ? &op->err : NULL;
+    if (op->err.code == PQ_E_UNSUPPORTED)
+        agent->limits.offset_reads = false;
     /* Nobody may drop it from its own callback: it is not there any more. */
     unlink_op(op);
     if (op->call == SHELL_EXEC)

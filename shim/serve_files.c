@@ -1,0 +1,151 @@
+/* put_file and fetch_file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shim/serve.h"
+
+/* Between two progress messages, and before the first. */
+#define PROGRESS_MS 1000
+
+/* Permissions of a new file whose content is a payload. */
+#define PAYLOAD_MODE 0644
+
+static void on_progress(void *context, uint64_t bytes, int64_t total)
+{
+    pq_request *request = context;
+    pq_server *server = request->server;
+    pq_error err;
+    pq_ms now = pq_now();
+    if (request->silent || now < request->progress_due)
+        return;
+    request->progress_due = now + PROGRESS_MS;
+    serve_sent(server,
+               pq_message_progress(serve_queue(server), &request->id, bytes, total, &err), &err);
+}
+
+static void answer(pq_request *request, uint64_t bytes, const char *sha256, unsigned mode)
+{
+    pq_server *server = request->server;
+    pq_error err;
+    if (!request->silent)
+        serve_sent(server,
+                   pq_message_file_result(serve_queue(server), &request->id, bytes, sha256, mode,
+                                          &err),
+                   &err);
+    serve_request_free(request);
+}
+
+/* ---- put_file ---- */
+
+static void on_put(void *context, const pq_error *err, const pq_put_result *result)
+{
+    pq_request *request = context;
+    request->put = NULL;
+    if (err != NULL)
+        serve_request_failed(request, err);
+    else
+        answer(request, result->bytes, result->digest_checked ? result->sha256 : NULL,
+               result->mode);
+}
+
+static void on_content_wanted(void *context)
+{
+    serve_request_pump(context);
+}
+
+/* Opening anything but a regular file could make all requests wait. */
+static int open_source(pq_request *request, const char *path, pq_put_request *put, pq_error *err)
+{
+    struct stat info;
+    request->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (request->fd < 0 || fstat(request->fd, &info) < 0)
+        return pq_fail(err, PQ_E_IO, "cannot open '%.200s': %s", path, strerror(errno));
+    if (!S_ISREG(info.st_mode))
+        return pq_fail(err, PQ_E_IO, "'%.200s' is not a regular file", path);
+    const char *slash = strrchr(path, '/');
+    put->fd = request->fd;
+    put->size = info.st_size;
+    put->new_mode = (int)(info.st_mode & 0777);
+    put->name = slash != NULL ? slash + 1 : path;
+    return 0;
+}
+
+static int start_put(pq_request *request, const pq_message *message, pq_error *err)
+{
+    static const pq_put_events events = {
+        .progress = on_progress, .content_wanted = on_content_wanted, .done = on_put};
+    const pq_message_file *file = &message->file;
+    pq_put_request put = {
+        .fd = -1,
+        .remote_path = file->out_path,
+        .mode = file->mode,
+        .new_mode = PAYLOAD_MODE,
+        .size = (int64_t)message->payload_bytes,
+    };
+    if (file->in_path != NULL && open_source(request, file->in_path, &put, err) < 0)
+        return -1;
+    request->payload_end = file->in_path != NULL;
+    request->progress_due = pq_now() + PROGRESS_MS;
+    request->put = pq_put_start(request->session, &put, &events, request, err);
+    return request->put != NULL ? 0 : -1;
+}
+
+int serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+              pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
+{
+    pq_config *config;
+    pq_request *request = serve_request_new(server, message, &config, ret_code, err);
+    if (request == NULL)
+        return -1;
+    pq_config_free(config);
+    request->receiving = receiving;
+    request->payload = *payload;
+    *payload = (pq_buf){0};
+    if (start_put(request, message, err) < 0) {
+        *ret_code = serve_refusal(message, err);
+        serve_request_free(request);
+        return -1;
+    }
+    *ret_request = request;
+    serve_request_pump(request);
+    return 0;
+}
+
+/* ---- fetch_file ---- */
+
+static void on_fetched(void *context, const pq_error *err, const pq_fetch_result *result)
+{
+    pq_request *request = context;
+    request->fetch = NULL;
+    if (err != NULL)
+        serve_request_failed(request, err);
+    else
+        answer(request, result->bytes, result->digest_checked ? result->sha256 : NULL,
+               result->mode);
+}
+
+int serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err)
+{
+    static const pq_fetch_events events = {.progress = on_progress, .done = on_fetched};
+    pq_config *config;
+    pq_request *request = serve_request_new(server, message, &config, ret_code, err);
+    if (request == NULL)
+        return -1;
+    pq_config_free(config);
+    pq_fetch_request fetch = {
+        .remote_path = message->file.in_path,
+        .local_path = message->file.out_path,
+        .fd = -1,
+        .mode = message->file.mode,
+    };
+    request->progress_due = pq_now() + PROGRESS_MS;
+    request->fetch = pq_fetch_start(request->session, &fetch, &events, request, err);
+    if (request->fetch != NULL)
+        return 0;
+    *ret_code = serve_refusal(message, err);
+    serve_request_free(request);
+    return -1;
+}
