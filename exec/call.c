@@ -38,6 +38,7 @@ struct pq_call {
     unsigned broken_runs;
     unsigned lost_runs;
     bool may_have_run; /* some try may have reached the guest */
+    bool known_running;
     bool held;
 };
 
@@ -142,6 +143,7 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     pq_retry_good(&call->retry, call->session);
     pq_ms age = call->retry.last_good - call->run_started;
     if (!status->exited) {
+        call->known_running = true;
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer, pq_poll_delay(age),
                            poll_status, call);
@@ -269,6 +271,11 @@ void pq_call_hold(pq_call *call, bool hold)
     pq_timer_stop(&call->timer);
     if (!hold)
         poll_status(call);
+}
+
+bool pq_call_is_known_running(const pq_call *call)
+{
+    return call->known_running;
 }
 
 int64_t pq_call_pid(const pq_call *call)

@@ -55,6 +55,9 @@ void pq_call_drop(pq_call *call);
 /* Stops asking (true), or asks at once and then as usual (false). */
 void pq_call_hold(pq_call *call, bool hold);
 
+/* Whether the agent has said that the script is still running. */
+bool pq_call_is_known_running(const pq_call *call);
+
 /* Pid of the script's shell in the guest, 0 while unknown. */
 int64_t pq_call_pid(const pq_call *call);
 

@@ -14,8 +14,10 @@
 /* What one look hands back of each stream; a stream that fills it is read by a range. */
 #define LOOK_BLOCKS 16
 
-/* A command younger than this is not looked at: most have ended by then. */
+/* A command younger than this is not looked at, nor one that the agent has not said to be running:
+ * most have ended by then, and on a slow guest this much time passes before the first answer. */
 #define LOOK_AFTER_MS 250
+#define NOT_KNOWN_RUNNING_MS 50
 
 /* Read output whose disk space is given back at once, so that it costs a call argument only now and
  * then. */
@@ -161,6 +163,11 @@ static void look(void *context)
     pq_job *job = context;
     pq_error err;
     pq_script script = {0};
+    if (job->launcher != NULL && !pq_call_is_known_running(job->launcher)) {
+        pq_timer_start(pq_session_loop(job->session), &job->look_timer, NOT_KNOWN_RUNNING_MS, look,
+                       job);
+        return;
+    }
     job->look_out = job->out.delivered / BLOCK * BLOCK;
     job->look_err = job->err.delivered / BLOCK * BLOCK;
     if (job->launcher != NULL)

@@ -109,8 +109,8 @@ static void on_output(void *context, int stream, const char *bytes, size_t lengt
 static void on_moved(void *context)
 {
     exec_command *exec = context;
-    bool low = pq_sink_length(&exec->out) <= PQ_SINK_LOW &&
-               pq_sink_length(&exec->err) <= PQ_SINK_LOW;
+    bool low =
+        pq_sink_length(&exec->out) <= PQ_SINK_LOW && pq_sink_length(&exec->err) <= PQ_SINK_LOW;
     if (exec->paused && low) {
         exec->paused = false;
         if (exec->job != NULL)
@@ -213,8 +213,7 @@ static int start(exec_command *exec, pq_run *run, pq_error *err)
         pq_task_init(&exec->task, run, exec->operands.vm, err) < 0)
         return -1;
     open_sinks(exec);
-    snprintf(exec->task.doing, sizeof exec->task.doing, "running a command on '%s'",
-             exec->task.vm);
+    snprintf(exec->task.doing, sizeof exec->task.doing, "running a command on '%s'", exec->task.vm);
     if (!pq_config_bool(run->config, PQ_OPT_NO_STDIN) &&
         pq_feed_read_early(&exec->feed, STDIN_FILENO, err) < 0)
         return -1;

@@ -53,8 +53,8 @@ static int start(fetch_command *command, pq_run *run, pq_error *err)
         .remote_path = command->operands.from,
         .local_path = to_stdout ? NULL : command->operands.to,
         .fd = STDOUT_FILENO,
-        .mode = pq_config_is_set(config, PQ_OPT_MODE) ? (int)pq_config_int(config, PQ_OPT_MODE)
-                                                      : -1,
+        .mode =
+            pq_config_is_set(config, PQ_OPT_MODE) ? (int)pq_config_int(config, PQ_OPT_MODE) : -1,
     };
     command->fetch = pq_fetch_start(command->task.session, &request, &events, command, err);
     return command->fetch != NULL ? 0 : -1;

@@ -81,8 +81,8 @@ static int start(put_command *command, pq_run *run, pq_error *err)
     describe(command);
     pq_put_request request = {
         .remote_path = command->operands.to,
-        .mode = pq_config_is_set(config, PQ_OPT_MODE) ? (int)pq_config_int(config, PQ_OPT_MODE)
-                                                      : -1,
+        .mode =
+            pq_config_is_set(config, PQ_OPT_MODE) ? (int)pq_config_int(config, PQ_OPT_MODE) : -1,
     };
     if (open_local(command, &request, err) < 0)
         return -1;

@@ -20,9 +20,9 @@ static int no_command(const char *vm, pq_error *err)
     if (vm == NULL)
         return pq_fail(err, PQ_E_USAGE, "no command was given");
     pq_error_clean(shown, sizeof shown, vm, strlen(vm));
-    return pq_fail(err, PQ_E_USAGE,
-                   "no command was given for the VM '%s' (if that is the command, put -- before it)",
-                   shown);
+    return pq_fail(
+        err, PQ_E_USAGE,
+        "no command was given for the VM '%s' (if that is the command, put -- before it)", shown);
 }
 
 int pq_operands_exec(const pq_operands *operands, bool has_line, pq_exec_operands *ret,
@@ -49,9 +49,8 @@ int pq_operands_copy(const pq_operands *operands, pq_copy_operands *ret, pq_erro
     if (operands->count > 3)
         return unexpected(items[3], err);
     bool has_vm = operands->count == 3;
-    *ret = (pq_copy_operands){.vm = has_vm ? items[0] : NULL,
-                              .from = items[has_vm ? 1 : 0],
-                              .to = items[has_vm ? 2 : 1]};
+    *ret = (pq_copy_operands){
+        .vm = has_vm ? items[0] : NULL, .from = items[has_vm ? 1 : 0], .to = items[has_vm ? 2 : 1]};
     return 0;
 }
 
@@ -72,10 +71,10 @@ int pq_operands_none(const pq_operands *operands, pq_error *err)
 static bool is_builtin(const char *name)
 {
     static const char *const names[] = {
-        ".",     ":",       "alias", "bg",    "break",    "builtin", "cd",    "command", "continue",
-        "eval",  "exec",    "exit",  "export", "fc",      "fg",      "getopts", "hash",  "jobs",
-        "kill",  "readonly", "return", "set",  "shift",   "source",  "times", "trap",    "type",
-        "ulimit", "umask",  "unalias", "unset", "wait",
+        ".",        ":",    "alias", "bg",       "break",  "builtin", "cd",    "command",
+        "continue", "eval", "exec",  "exit",     "export", "fc",      "fg",    "getopts",
+        "hash",     "jobs", "kill",  "readonly", "return", "set",     "shift", "source",
+        "times",    "trap", "type",  "ulimit",   "umask",  "unalias", "unset", "wait",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], name) == 0)

@@ -12,7 +12,7 @@
 #define PQ_EXIT_FAILURE 255
 
 typedef struct pq_run {
-    pq_config *config;   /* all sources read; no VM selected */
+    pq_config *config;    /* all sources read; no VM selected */
     pq_operands operands; /* behind the command's name */
     bool quiet;
 } pq_run;

@@ -33,11 +33,11 @@ static void answer_close(pq_server *server, const pq_error *err)
 {
     pq_error failure;
     if (err != NULL)
-        serve_error(server, &server->close_id, PQ_RPC_FAILED, err);
+        pq_serve_error(server, &server->close_id, PQ_RPC_FAILED, err);
     else
-        serve_sent(server,
-                   pq_message_empty_result(serve_queue(server), &server->close_id, &failure),
-                   &failure);
+        pq_serve_sent(server,
+                      pq_message_empty_result(pq_serve_queue(server), &server->close_id, &failure),
+                      &failure);
 }
 
 static void on_clean(void *context, const pq_error *err)
@@ -45,11 +45,11 @@ static void on_clean(void *context, const pq_error *err)
     pq_server *server = context;
     if (pq_id_is_set(&server->close_id))
         answer_close(server, err);
-    serve_log_to_client(server, false);
+    pq_serve_log_to_client(server, false);
     set_state(server, SERVE_FLUSHING);
     if (server->signal != 0)
         pq_timer_start(server->loop, &server->patience, LAST_WORDS_MS, stop, server);
-    serve_settle(server);
+    pq_serve_settle(server);
 }
 
 static void settle(void *context)
@@ -58,7 +58,7 @@ static void settle(void *context)
     if (server->state == SERVE_OPEN && server->conversation.closing)
         set_state(server, SERVE_ENDING);
     if (server->state == SERVE_ENDING && server->requests == NULL) {
-        serve_input_stop(server);
+        pq_serve_input_stop(server);
         pq_timer_stop(&server->patience);
         set_state(server, SERVE_CLEANING);
         pq_targets_close(server->targets, on_clean, server);
@@ -67,7 +67,7 @@ static void settle(void *context)
     }
 }
 
-void serve_settle(pq_server *server)
+void pq_serve_settle(pq_server *server)
 {
     if (server->state != SERVE_OPEN || server->conversation.closing)
         pq_defer_start(server->loop, &server->settle, settle, server);
@@ -77,17 +77,17 @@ static void out_of_patience(void *context)
 {
     pq_server *server = context;
     while (server->requests != NULL)
-        serve_request_drop(server->requests);
+        pq_serve_request_drop(server->requests);
 }
 
-void serve_end(pq_server *server, int status)
+void pq_serve_end(pq_server *server, int status)
 {
-    serve_input_stop(server);
+    pq_serve_input_stop(server);
     if (status != 0)
         server->status = status;
     if (server->state == SERVE_OPEN)
         set_state(server, SERVE_ENDING);
-    serve_settle(server);
+    pq_serve_settle(server);
 }
 
 /* ---- signals ---- */
@@ -101,8 +101,8 @@ static void on_signal(void *context, int number)
         stop(server);
         return;
     }
-    serve_end(server, 0);
-    serve_cancel_all(server);
+    pq_serve_end(server, 0);
+    pq_serve_cancel_all(server);
     if (server->state == SERVE_FLUSHING)
         pq_timer_start(server->loop, &server->patience, LAST_WORDS_MS, stop, server);
     else if (server->state == SERVE_ENDING && server->signals == 1)
@@ -137,8 +137,8 @@ static int start(pq_server *server, pq_run *run, pq_error *err)
     server->targets = pq_targets_new(server->loop, err);
     if (server->targets == NULL || handle_signals(server, err) < 0)
         return -1;
-    serve_output_start(server);
-    serve_input_start(server);
+    pq_serve_output_start(server);
+    pq_serve_input_start(server);
     return 0;
 }
 
@@ -156,10 +156,10 @@ static int work(pq_server *server, pq_error *err)
 static void server_free(pq_server *server)
 {
     server->broken = true;
-    serve_log_to_client(server, false);
+    pq_serve_log_to_client(server, false);
     while (server->requests != NULL)
-        serve_request_drop(server->requests);
-    serve_input_stop(server);
+        pq_serve_request_drop(server->requests);
+    pq_serve_input_stop(server);
     pq_message_done(&server->input.frame.message);
     pq_buf_done(&server->input.frame.payload);
     pq_frame_decoder_done(&server->input.decoder);

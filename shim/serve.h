@@ -89,7 +89,12 @@ typedef struct serve_input {
     char bytes[SERVE_READ_BYTES];
 } serve_input;
 
-typedef enum serve_state { SERVE_OPEN = 0, SERVE_ENDING, SERVE_CLEANING, SERVE_FLUSHING } serve_state;
+typedef enum serve_state {
+    SERVE_OPEN = 0,
+    SERVE_ENDING,
+    SERVE_CLEANING,
+    SERVE_FLUSHING
+} serve_state;
 
 struct pq_server {
     pq_loop *loop;
@@ -115,84 +120,89 @@ struct pq_server {
 
 /* ---- serve.c ---- */
 
-/* Something has ended: goes on with the end of the server, at the loop's next turn, if it is time. */
-void serve_settle(pq_server *server);
+/* Something has ended: goes on with the end of the server, at the loop's next turn, if it is time.
+ */
+void pq_serve_settle(pq_server *server);
 
 /* Takes no more input; `status` is that of the program. */
-void serve_end(pq_server *server, int status);
+void pq_serve_end(pq_server *server, int status);
 
 /* ---- serve_input.c ---- */
 
-void serve_input_start(pq_server *server);
+void pq_serve_input_start(pq_server *server);
 
 /* Something that input was waiting for may have happened. */
-void serve_input_resume(pq_server *server);
+void pq_serve_input_resume(pq_server *server);
 
-void serve_input_stop(pq_server *server);
+void pq_serve_input_stop(pq_server *server);
 
 /* ---- serve_output.c ---- */
 
-void serve_output_start(pq_server *server);
+void pq_serve_output_start(pq_server *server);
 
-/* Behind each pq_message_...() on serve_queue(), with its result: gets the message on its way, or
- * gives the client up if there was no memory for it. */
-pq_buf *serve_queue(pq_server *server);
-void serve_sent(pq_server *server, int result, const pq_error *err);
+/* Behind each pq_message_...() on pq_pq_serve_queue(), with its result: gets the message on its
+ * way, or gives the client up if there was no memory for it. */
+pq_buf *pq_serve_queue(pq_server *server);
+void pq_serve_sent(pq_server *server, int result, const pq_error *err);
 
 /* `id` not set: null. */
-void serve_error(pq_server *server, const pq_id *id, pq_rpc_code code, const pq_error *error);
+void pq_serve_error(pq_server *server, const pq_id *id, pq_rpc_code code, const pq_error *error);
 
 /* Log lines go to the client from now on, or to stderr again. */
-void serve_log_to_client(pq_server *server, bool on);
+void pq_serve_log_to_client(pq_server *server, bool on);
 
 /* ---- serve_request.c ---- */
 
-pq_request *serve_request_find(const pq_server *server, const pq_id *id);
+pq_request *pq_serve_request_find(const pq_server *server, const pq_id *id);
 
 /* Makes the request of a message with its session. *ret_config is the caller's: the options for
  * this request. On failure *ret_code tells how to answer. */
-pq_request *serve_request_new(pq_server *server, const pq_message *message,
-                              pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err);
+pq_request *pq_serve_request_new(pq_server *server, const pq_message *message,
+                                 pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err);
 
 /* Frees a request whose work has ended, without an answer. */
-void serve_request_free(pq_request *request);
+void pq_serve_request_free(pq_request *request);
 
 /* Answers with an error that ended the work, and frees the request. */
-void serve_request_failed(pq_request *request, const pq_error *err);
+void pq_serve_request_failed(pq_request *request, const pq_error *err);
 
 /* How a refused request is answered: errors of usage are those of params. */
-pq_rpc_code serve_refusal(const pq_message *message, pq_error *err);
+pq_rpc_code pq_serve_refusal(const pq_message *message, pq_error *err);
 
 /* Ends the work; may answer and free the request at once. */
-void serve_request_cancel(pq_request *request);
+void pq_serve_request_cancel(pq_request *request);
 
 /* The same, and the answer will be this error. */
-void serve_request_refuse(pq_request *request, const pq_error *err);
+void pq_serve_request_refuse(pq_request *request, const pq_error *err);
 
 /* Forgets the work, answers, and frees the request. */
-void serve_request_drop(pq_request *request);
+void pq_serve_request_drop(pq_request *request);
 
-void serve_cancel_all(pq_server *server);
+void pq_serve_cancel_all(pq_server *server);
 
 /* Passes on what there is of the payload. */
-void serve_request_pump(pq_request *request);
+void pq_serve_request_pump(pq_request *request);
 
 /* Whether more of its payload would have to wait. */
-bool serve_request_is_full(const pq_request *request);
+bool pq_serve_request_is_full(const pq_request *request);
 
-/* ---- requests: each begins what a message asks for; on failure *ret_code tells how to answer ---- */
+/* ---- requests: each begins what a message asks for; on failure *ret_code tells how to answer ----
+ */
 
 /* `payload` was collected and is taken over; with `receiving`, more comes through
- * serve_request_pump(). *ret_request may be NULL afterwards if nothing is in flight. */
-int serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
-               pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err);
-int serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
-              pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err);
-int serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err);
-int serve_ping(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err);
-int serve_hello(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err);
-void serve_cancel(pq_server *server, const pq_message *message);
+ * pq_serve_request_pump(). *ret_request may be NULL afterwards if nothing is in flight. */
+int pq_serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+                  pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err);
+int pq_serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+                 pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err);
+int pq_serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
+                   pq_error *err);
+int pq_serve_ping(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
+                  pq_error *err);
+int pq_serve_hello(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
+                   pq_error *err);
+void pq_serve_cancel(pq_server *server, const pq_message *message);
 
 /* Bytes of a `stdin` notification that was accepted. */
-void serve_exec_stdin(pq_request *request, const char *bytes, size_t length);
-void serve_exec_stdin_end(pq_request *request);
+void pq_serve_exec_stdin(pq_request *request, const char *bytes, size_t length);
+void pq_serve_exec_stdin_end(pq_request *request);

@@ -13,9 +13,9 @@ static int take_hello(pq_server *server, const pq_message *message, pq_error *er
     char *vm = message->vm != NULL ? strdup(message->vm) : NULL;
     if (config != NULL && message->vm != NULL && vm == NULL)
         pq_fail(err, PQ_E_NOMEM, "out of memory");
-    bool ok = config != NULL && (message->vm == NULL || vm != NULL) &&
-              (message->options == NULL ||
-               pq_config_apply_request(config, message->options, err) == 0);
+    bool ok =
+        config != NULL && (message->vm == NULL || vm != NULL) &&
+        (message->options == NULL || pq_config_apply_request(config, message->options, err) == 0);
     if (!ok) {
         pq_config_free(config);
         free(vm);
@@ -27,17 +27,18 @@ static int take_hello(pq_server *server, const pq_message *message, pq_error *er
     return 0;
 }
 
-int serve_hello(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err)
+int pq_serve_hello(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
+                   pq_error *err)
 {
     pq_error failure;
     if (take_hello(server, message, err) < 0) {
-        *ret_code = serve_refusal(message, err);
+        *ret_code = pq_serve_refusal(message, err);
         return -1;
     }
     server->conversation.greeted = true;
-    serve_sent(server, pq_message_hello_result(serve_queue(server), &message->id, &failure),
-               &failure);
-    serve_log_to_client(server, true);
+    pq_serve_sent(server, pq_message_hello_result(pq_serve_queue(server), &message->id, &failure),
+                  &failure);
+    pq_serve_log_to_client(server, true);
     if (message->hello.client != NULL)
         pq_trace("hello", PQ_TEXT("client", message->hello.client));
     return 0;
@@ -53,38 +54,40 @@ static void on_answer(void *context, const pq_error *err, int64_t took_us)
     (void)took_us;
     request->ping = NULL;
     if (err != NULL) {
-        serve_request_failed(request, err);
+        pq_serve_request_failed(request, err);
         return;
     }
-    serve_sent(server, pq_message_empty_result(serve_queue(server), &request->id, &failure),
-               &failure);
-    serve_request_free(request);
+    pq_serve_sent(server, pq_message_empty_result(pq_serve_queue(server), &request->id, &failure),
+                  &failure);
+    pq_serve_request_free(request);
 }
 
-int serve_ping(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err)
+int pq_serve_ping(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
+                  pq_error *err)
 {
     pq_config *config;
-    pq_request *request = serve_request_new(server, message, &config, ret_code, err);
+    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
     pq_config_free(config);
     request->ping = pq_ping_start(request->session, on_answer, request, err);
     if (request->ping != NULL)
         return 0;
-    *ret_code = serve_refusal(message, err);
-    serve_request_free(request);
+    *ret_code = pq_serve_refusal(message, err);
+    pq_serve_request_free(request);
     return -1;
 }
 
 /* ---- cancel ---- */
 
-void serve_cancel(pq_server *server, const pq_message *message)
+void pq_serve_cancel(pq_server *server, const pq_message *message)
 {
-    pq_request *request = serve_request_find(server, &message->target);
+    pq_request *request = pq_serve_request_find(server, &message->target);
     pq_error err;
-    serve_sent(server,
-               pq_message_cancel_result(serve_queue(server), &message->id, request != NULL, &err),
-               &err);
+    pq_serve_sent(
+        server,
+        pq_message_cancel_result(pq_serve_queue(server), &message->id, request != NULL, &err),
+        &err);
     if (request != NULL)
-        serve_request_cancel(request);
+        pq_serve_request_cancel(request);
 }

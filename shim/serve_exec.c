@@ -12,9 +12,10 @@ static void send_output(pq_request *request, pq_output output, const char *bytes
     pq_error err;
     while (length > 0 && !server->broken) {
         size_t part = length < PQ_PROTO_OUTPUT_MAX ? length : PQ_PROTO_OUTPUT_MAX;
-        serve_sent(server,
-                   pq_message_output(serve_queue(server), output, &request->id, bytes, part, &err),
-                   &err);
+        pq_serve_sent(
+            server,
+            pq_message_output(pq_serve_queue(server), output, &request->id, bytes, part, &err),
+            &err);
         bytes += part;
         length -= part;
     }
@@ -37,7 +38,7 @@ static void hold(pq_request *request, pq_output output, const char *bytes, size_
         size_t room = PQ_PROTO_OUTPUT_MAX - request->held.length;
         size_t part = length < room ? length : room;
         if (pq_buf_add(&request->held, bytes, part, &err) < 0) {
-            serve_sent(request->server, -1, &err);
+            pq_serve_sent(request->server, -1, &err);
             return;
         }
         if (request->held.length == PQ_PROTO_OUTPUT_MAX)
@@ -69,16 +70,16 @@ static void on_done(void *context, const pq_error *err, const pq_job_result *res
     request->job = NULL;
     send_held(request);
     if (err != NULL) {
-        serve_request_failed(request, err);
+        pq_serve_request_failed(request, err);
         return;
     }
     if (!request->silent)
-        serve_sent(server,
-                   pq_message_exec_result(serve_queue(server), &request->id, result->exit_code,
-                                          result->signal, guest_full, result->guest_full ? 1 : 0,
-                                          &failure),
-                   &failure);
-    serve_request_free(request);
+        pq_serve_sent(server,
+                      pq_message_exec_result(pq_serve_queue(server), &request->id,
+                                             result->exit_code, result->signal, guest_full,
+                                             result->guest_full ? 1 : 0, &failure),
+                      &failure);
+    pq_serve_request_free(request);
 }
 
 /* ---- streamed stdin ---- */
@@ -89,8 +90,9 @@ static void give_credit(pq_request *request)
     pq_error err;
     size_t bytes = pq_stdin_window_ready(&request->window);
     if (bytes > 0)
-        serve_sent(server, pq_message_stdin_ready(serve_queue(server), &request->id, bytes, &err),
-                   &err);
+        pq_serve_sent(server,
+                      pq_message_stdin_ready(pq_serve_queue(server), &request->id, bytes, &err),
+                      &err);
 }
 
 /* What the job has not sent on yet counts as held. */
@@ -98,7 +100,7 @@ static void on_input_wanted(void *context)
 {
     pq_request *request = context;
     if (!request->streams) {
-        serve_request_pump(request);
+        pq_serve_request_pump(request);
         return;
     }
     size_t in_job = PQ_JOB_INPUT_WINDOW - pq_job_input_room(request->job);
@@ -107,17 +109,17 @@ static void on_input_wanted(void *context)
     give_credit(request);
 }
 
-void serve_exec_stdin(pq_request *request, const char *bytes, size_t length)
+void pq_serve_exec_stdin(pq_request *request, const char *bytes, size_t length)
 {
     pq_error err;
     if (pq_job_input(request->job, bytes, length, &err) == 0)
         return;
     request->refusal = PQ_RPC_FAILED;
     request->reason = err;
-    serve_request_cancel(request);
+    pq_serve_request_cancel(request);
 }
 
-void serve_exec_stdin_end(pq_request *request)
+void pq_serve_exec_stdin_end(pq_request *request)
 {
     pq_job_input_end(request->job);
 }
@@ -162,27 +164,27 @@ static int start_job(pq_request *request, const pq_message_exec *exec, const pq_
         return -1;
     pq_job_request job = {
         .command = exec->cmd,
-        .executable = exec->executable != NULL ? exec->executable
-                                               : pq_config_text(config, PQ_OPT_EXECUTABLE),
+        .executable =
+            exec->executable != NULL ? exec->executable : pq_config_text(config, PQ_OPT_EXECUTABLE),
         .cwd = exec->cwd,
         .env = (const char *const *)env,
         .input = input->length > 0 ? input->data : NULL,
         .input_length = input->length,
         .input_streams = request->streams || request->receiving,
         .live = exec->live,
-        .timeout = exec->timeout_ms > 0 ? exec->timeout_ms
-                                        : pq_config_duration_ms(config, PQ_OPT_TIMEOUT),
+        .timeout =
+            exec->timeout_ms > 0 ? exec->timeout_ms : pq_config_duration_ms(config, PQ_OPT_TIMEOUT),
     };
     request->job = pq_job_start(request->session, &job, &events, request, err);
     free_env(env);
     return request->job != NULL ? 0 : -1;
 }
 
-int serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
-               pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
+int pq_serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+                  pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
 {
     pq_config *config;
-    pq_request *request = serve_request_new(server, message, &config, ret_code, err);
+    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
     request->live = message->exec.live;
@@ -193,8 +195,8 @@ int serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bo
     pq_config_free(config);
     pq_buf_done(payload);
     if (result < 0) {
-        *ret_code = serve_refusal(message, err);
-        serve_request_free(request);
+        *ret_code = pq_serve_refusal(message, err);
+        pq_serve_request_free(request);
         return -1;
     }
     if (request->streams)

@@ -22,8 +22,9 @@ static void on_progress(void *context, uint64_t bytes, int64_t total)
     if (request->silent || now < request->progress_due)
         return;
     request->progress_due = now + PROGRESS_MS;
-    serve_sent(server,
-               pq_message_progress(serve_queue(server), &request->id, bytes, total, &err), &err);
+    pq_serve_sent(server,
+                  pq_message_progress(pq_serve_queue(server), &request->id, bytes, total, &err),
+                  &err);
 }
 
 static void answer(pq_request *request, uint64_t bytes, const char *sha256, unsigned mode)
@@ -31,11 +32,11 @@ static void answer(pq_request *request, uint64_t bytes, const char *sha256, unsi
     pq_server *server = request->server;
     pq_error err;
     if (!request->silent)
-        serve_sent(server,
-                   pq_message_file_result(serve_queue(server), &request->id, bytes, sha256, mode,
-                                          &err),
-                   &err);
-    serve_request_free(request);
+        pq_serve_sent(
+            server,
+            pq_message_file_result(pq_serve_queue(server), &request->id, bytes, sha256, mode, &err),
+            &err);
+    pq_serve_request_free(request);
 }
 
 /* ---- put_file ---- */
@@ -45,7 +46,7 @@ static void on_put(void *context, const pq_error *err, const pq_put_result *resu
     pq_request *request = context;
     request->put = NULL;
     if (err != NULL)
-        serve_request_failed(request, err);
+        pq_serve_request_failed(request, err);
     else
         answer(request, result->bytes, result->digest_checked ? result->sha256 : NULL,
                result->mode);
@@ -53,7 +54,7 @@ static void on_put(void *context, const pq_error *err, const pq_put_result *resu
 
 static void on_content_wanted(void *context)
 {
-    serve_request_pump(context);
+    pq_serve_request_pump(context);
 }
 
 /* Opening anything but a regular file could make all requests wait. */
@@ -93,11 +94,11 @@ static int start_put(pq_request *request, const pq_message *message, pq_error *e
     return request->put != NULL ? 0 : -1;
 }
 
-int serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
-              pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
+int pq_serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+                 pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
 {
     pq_config *config;
-    pq_request *request = serve_request_new(server, message, &config, ret_code, err);
+    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
     pq_config_free(config);
@@ -105,12 +106,12 @@ int serve_put(pq_server *server, const pq_message *message, pq_buf *payload, boo
     request->payload = *payload;
     *payload = (pq_buf){0};
     if (start_put(request, message, err) < 0) {
-        *ret_code = serve_refusal(message, err);
-        serve_request_free(request);
+        *ret_code = pq_serve_refusal(message, err);
+        pq_serve_request_free(request);
         return -1;
     }
     *ret_request = request;
-    serve_request_pump(request);
+    pq_serve_request_pump(request);
     return 0;
 }
 
@@ -121,17 +122,18 @@ static void on_fetched(void *context, const pq_error *err, const pq_fetch_result
     pq_request *request = context;
     request->fetch = NULL;
     if (err != NULL)
-        serve_request_failed(request, err);
+        pq_serve_request_failed(request, err);
     else
         answer(request, result->bytes, result->digest_checked ? result->sha256 : NULL,
                result->mode);
 }
 
-int serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code, pq_error *err)
+int pq_serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
+                   pq_error *err)
 {
     static const pq_fetch_events events = {.progress = on_progress, .done = on_fetched};
     pq_config *config;
-    pq_request *request = serve_request_new(server, message, &config, ret_code, err);
+    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
     pq_config_free(config);
@@ -145,7 +147,7 @@ int serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_c
     request->fetch = pq_fetch_start(request->session, &fetch, &events, request, err);
     if (request->fetch != NULL)
         return 0;
-    *ret_code = serve_refusal(message, err);
-    serve_request_free(request);
+    *ret_code = pq_serve_refusal(message, err);
+    pq_serve_request_free(request);
     return -1;
 }

@@ -19,7 +19,7 @@ static void refuse_frame(pq_server *server, pq_rpc_code code)
 
 static bool is_in_flight(const pq_server *server, const pq_id *id)
 {
-    return serve_request_find(server, id) != NULL ||
+    return pq_serve_request_find(server, id) != NULL ||
            (pq_id_is_set(&server->close_id) && pq_id_equal(&server->close_id, id));
 }
 
@@ -28,13 +28,13 @@ static void begin_stdin(pq_server *server)
 {
     serve_frame *frame = current(server);
     const pq_message *message = &frame->message;
-    pq_request *request = serve_request_find(server, &message->target);
+    pq_request *request = pq_serve_request_find(server, &message->target);
     pq_error err;
     if (request == NULL || !request->streams)
         return;
-    if (pq_stdin_window_received(&request->window, message->payload_bytes,
-                                 message->stdin_data.eof, &err) < 0)
-        serve_request_refuse(request, &err);
+    if (pq_stdin_window_received(&request->window, message->payload_bytes, message->stdin_data.eof,
+                                 &err) < 0)
+        pq_serve_request_refuse(request, &err);
     else
         frame->request = request;
 }
@@ -50,8 +50,10 @@ static int begin_payload(pq_server *server, pq_rpc_code *ret_code, pq_error *err
         return bytes > 0 ? pq_buf_reserve(&frame->payload, bytes, err) : 0;
     }
     return message->method == PQ_METHOD_PUT_FILE
-               ? serve_put(server, message, &frame->payload, true, &frame->request, ret_code, err)
-               : serve_exec(server, message, &frame->payload, true, &frame->request, ret_code, err);
+               ? pq_serve_put(server, message, &frame->payload, true, &frame->request, ret_code,
+                              err)
+               : pq_serve_exec(server, message, &frame->payload, true, &frame->request, ret_code,
+                               err);
 }
 
 static void begin_frame(pq_server *server)
@@ -66,8 +68,7 @@ static void begin_frame(pq_server *server)
         refuse_frame(server, code);
     else if (message->method == PQ_METHOD_STDIN)
         begin_stdin(server);
-    else if ((message->method == PQ_METHOD_EXEC_COMMAND ||
-              message->method == PQ_METHOD_PUT_FILE) &&
+    else if ((message->method == PQ_METHOD_EXEC_COMMAND || message->method == PQ_METHOD_PUT_FILE) &&
              begin_payload(server, &code, &frame->reason) < 0)
         refuse_frame(server, code);
 }
@@ -79,14 +80,15 @@ static void take_piece(pq_server *server, const char *bytes, size_t length)
     serve_frame *frame = current(server);
     pq_request *request = frame->request;
     bool begun = request != NULL;
-    bool collects = !begun && !frame->refused && frame->message.payload_bytes <= SERVE_COLLECT_BYTES;
+    bool collects =
+        !begun && !frame->refused && frame->message.payload_bytes <= SERVE_COLLECT_BYTES;
     if (begun && frame->message.method == PQ_METHOD_STDIN) {
-        serve_exec_stdin(request, bytes, length);
+        pq_serve_exec_stdin(request, bytes, length);
     } else if (begun) {
         if (pq_buf_add(&request->payload, bytes, length, &frame->reason) < 0)
-            serve_request_refuse(request, &frame->reason);
+            pq_serve_request_refuse(request, &frame->reason);
         else
-            serve_request_pump(request);
+            pq_serve_request_pump(request);
     } else if (collects && frame->message.method != PQ_METHOD_STDIN &&
                pq_buf_add(&frame->payload, bytes, length, &frame->reason) < 0) {
         refuse_frame(server, PQ_RPC_FAILED);
@@ -99,7 +101,7 @@ static void close_conversation(pq_server *server, const pq_message *message)
 {
     server->conversation.closing = true;
     server->close_id = message->id;
-    serve_settle(server);
+    pq_serve_settle(server);
 }
 
 static int carry_out(pq_server *server, pq_rpc_code *code, pq_error *err)
@@ -109,17 +111,17 @@ static int carry_out(pq_server *server, pq_rpc_code *code, pq_error *err)
     pq_request *request;
     switch (message->method) {
     case PQ_METHOD_HELLO:
-        return serve_hello(server, message, code, err);
+        return pq_serve_hello(server, message, code, err);
     case PQ_METHOD_EXEC_COMMAND:
-        return serve_exec(server, message, &frame->payload, false, &request, code, err);
+        return pq_serve_exec(server, message, &frame->payload, false, &request, code, err);
     case PQ_METHOD_PUT_FILE:
-        return serve_put(server, message, &frame->payload, false, &request, code, err);
+        return pq_serve_put(server, message, &frame->payload, false, &request, code, err);
     case PQ_METHOD_FETCH_FILE:
-        return serve_fetch(server, message, code, err);
+        return pq_serve_fetch(server, message, code, err);
     case PQ_METHOD_PING:
-        return serve_ping(server, message, code, err);
+        return pq_serve_ping(server, message, code, err);
     case PQ_METHOD_CANCEL:
-        serve_cancel(server, message);
+        pq_serve_cancel(server, message);
         return 0;
     case PQ_METHOD_CLOSE:
         close_conversation(server, message);
@@ -136,9 +138,9 @@ static void end_begun(serve_frame *frame)
     pq_request *request = frame->request;
     if (frame->message.method != PQ_METHOD_STDIN) {
         request->receiving = false;
-        serve_request_pump(request);
+        pq_serve_request_pump(request);
     } else if (frame->message.stdin_data.eof) {
-        serve_exec_stdin_end(request);
+        pq_serve_exec_stdin_end(request);
     }
 }
 
@@ -159,7 +161,7 @@ static void end_frame(pq_server *server)
     else if (!frame->refused && !was_begun && carry_out(server, &code, &frame->reason) < 0)
         refuse_frame(server, code);
     if (frame->refused)
-        serve_error(server, &frame->message.id, frame->code, &frame->reason);
+        pq_serve_error(server, &frame->message.id, frame->code, &frame->reason);
     forget_frame(frame);
 }
 
@@ -172,12 +174,12 @@ static void cut_off(pq_server *server)
     pq_request *receiving = current(server)->request;
     if (receiving != NULL && receiving->receiving) {
         receiving->silent = true;
-        serve_request_cancel(receiving);
+        pq_serve_request_cancel(receiving);
     }
     for (pq_request *request = server->requests, *next; request != NULL; request = next) {
         next = request->next;
         if (request->streams && !request->window.eof)
-            serve_request_cancel(request);
+            pq_serve_request_cancel(request);
     }
 }
 
@@ -186,17 +188,17 @@ static void end_of_input(pq_server *server)
     pq_error err;
     int status = 0;
     if (pq_frame_finish(&server->input.decoder, &err) < 0) {
-        serve_error(server, NULL, PQ_RPC_PARSE_ERROR, &err);
+        pq_serve_error(server, NULL, PQ_RPC_PARSE_ERROR, &err);
         status = PQ_EXIT_FAILURE;
     }
-    serve_end(server, status);
+    pq_serve_end(server, status);
     cut_off(server);
 }
 
 static void malformed(pq_server *server, const pq_error *err)
 {
-    serve_error(server, NULL, PQ_RPC_PARSE_ERROR, err);
-    serve_end(server, PQ_EXIT_FAILURE);
+    pq_serve_error(server, NULL, PQ_RPC_PARSE_ERROR, err);
+    pq_serve_end(server, PQ_EXIT_FAILURE);
     cut_off(server);
 }
 
@@ -206,7 +208,7 @@ static bool takes_input(const pq_server *server)
 {
     const serve_frame *frame = &server->input.frame;
     return !server->input.ended && !server->paused && !server->broken &&
-           (frame->request == NULL || !serve_request_is_full(frame->request));
+           (frame->request == NULL || !pq_serve_request_is_full(frame->request));
 }
 
 static void on_readable(void *context, int events);
@@ -255,19 +257,19 @@ static void on_readable(void *context, int events)
     decode(server);
 }
 
-void serve_input_start(pq_server *server)
+void pq_serve_input_start(pq_server *server)
 {
     pq_watch_start(server->loop, &server->input.watch, STDIN_FILENO, PQ_READABLE, on_readable,
                    server);
 }
 
-void serve_input_resume(pq_server *server)
+void pq_serve_input_resume(pq_server *server)
 {
     if (takes_input(server) && !pq_watch_is_running(&server->input.watch))
         pq_defer_start(server->loop, &server->input.more, decode, server);
 }
 
-void serve_input_stop(pq_server *server)
+void pq_serve_input_stop(pq_server *server)
 {
     server->input.ended = true;
     pq_watch_stop(&server->input.watch);

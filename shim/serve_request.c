@@ -5,7 +5,7 @@
 #include "shim/serve.h"
 #include "transport/base/fd.h"
 
-pq_request *serve_request_find(const pq_server *server, const pq_id *id)
+pq_request *pq_serve_request_find(const pq_server *server, const pq_id *id)
 {
     pq_request *request = server->requests;
     while (request != NULL && !pq_id_equal(&request->id, id))
@@ -53,8 +53,8 @@ static pq_request *make(pq_server *server, const pq_message *message, pq_session
     return request;
 }
 
-pq_request *serve_request_new(pq_server *server, const pq_message *message,
-                              pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err)
+pq_request *pq_serve_request_new(pq_server *server, const pq_message *message,
+                                 pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err)
 {
     pq_session *session;
     pq_request *request = NULL;
@@ -63,14 +63,14 @@ pq_request *serve_request_new(pq_server *server, const pq_message *message,
         request = make(server, message, session, err);
     if (request == NULL) {
         pq_config_free(config);
-        *ret_code = serve_refusal(message, err);
+        *ret_code = pq_serve_refusal(message, err);
         return NULL;
     }
     *ret_config = config;
     return request;
 }
 
-pq_rpc_code serve_refusal(const pq_message *message, pq_error *err)
+pq_rpc_code pq_serve_refusal(const pq_message *message, pq_error *err)
 {
     if (err->code != PQ_E_USAGE)
         return PQ_RPC_FAILED;
@@ -81,7 +81,7 @@ pq_rpc_code serve_refusal(const pq_message *message, pq_error *err)
 
 /* ---- ending ---- */
 
-void serve_request_free(pq_request *request)
+void pq_serve_request_free(pq_request *request)
 {
     pq_server *server = request->server;
     *request->link = request->next;
@@ -89,13 +89,13 @@ void serve_request_free(pq_request *request)
         request->next->link = request->link;
     if (server->input.frame.request == request) {
         server->input.frame.request = NULL;
-        serve_input_resume(server);
+        pq_serve_input_resume(server);
     }
     pq_close(&request->fd);
     pq_buf_done(&request->payload);
     pq_buf_done(&request->held);
     free(request);
-    serve_settle(server);
+    pq_serve_settle(server);
 }
 
 /* A command that was cancelled may have been carried out in part, which `done` would not say. */
@@ -105,7 +105,7 @@ static void make_cancelled(pq_error *cancelled, const pq_error *err)
     pq_message_cancelled(cancelled, effect);
 }
 
-void serve_request_failed(pq_request *request, const pq_error *err)
+void pq_serve_request_failed(pq_request *request, const pq_error *err)
 {
     pq_rpc_code code = PQ_RPC_FAILED;
     pq_error answer = *err;
@@ -119,8 +119,8 @@ void serve_request_failed(pq_request *request, const pq_error *err)
         }
     }
     if (!request->silent)
-        serve_error(request->server, &request->id, code, &answer);
-    serve_request_free(request);
+        pq_serve_error(request->server, &request->id, code, &answer);
+    pq_serve_request_free(request);
 }
 
 static void cancel_ping(pq_request *request)
@@ -129,10 +129,10 @@ static void cancel_ping(pq_request *request)
     pq_ping_drop(request->ping);
     request->ping = NULL;
     pq_message_cancelled(&err, PQ_EFFECT_NONE);
-    serve_request_failed(request, &err);
+    pq_serve_request_failed(request, &err);
 }
 
-void serve_request_cancel(pq_request *request)
+void pq_serve_request_cancel(pq_request *request)
 {
     if (request->job != NULL)
         pq_job_cancel(request->job);
@@ -144,14 +144,14 @@ void serve_request_cancel(pq_request *request)
         cancel_ping(request);
 }
 
-void serve_request_refuse(pq_request *request, const pq_error *err)
+void pq_serve_request_refuse(pq_request *request, const pq_error *err)
 {
     request->refusal = PQ_RPC_INVALID_PARAMS;
     request->reason = *err;
-    serve_request_cancel(request);
+    pq_serve_request_cancel(request);
 }
 
-void serve_request_drop(pq_request *request)
+void pq_serve_request_drop(pq_request *request)
 {
     pq_error err;
     pq_job_drop(request->job);
@@ -159,15 +159,15 @@ void serve_request_drop(pq_request *request)
     pq_fetch_drop(request->fetch);
     pq_ping_drop(request->ping);
     pq_message_cancelled(&err, PQ_EFFECT_UNKNOWN);
-    serve_request_failed(request, &err);
+    pq_serve_request_failed(request, &err);
 }
 
 /* A request may end while it is cancelled, but no other one does. */
-void serve_cancel_all(pq_server *server)
+void pq_serve_cancel_all(pq_server *server)
 {
     for (pq_request *request = server->requests, *next; request != NULL; request = next) {
         next = request->next;
-        serve_request_cancel(request);
+        pq_serve_request_cancel(request);
     }
 }
 
@@ -194,12 +194,12 @@ static void pass_end(pq_request *request)
         pq_job_input_end(request->job);
 }
 
-bool serve_request_is_full(const pq_request *request)
+bool pq_serve_request_is_full(const pq_request *request)
 {
     return request->receiving && request->payload.length > 0;
 }
 
-void serve_request_pump(pq_request *request)
+void pq_serve_request_pump(pq_request *request)
 {
     pq_error err;
     size_t room;
@@ -210,7 +210,7 @@ void serve_request_pump(pq_request *request)
         if (pass_on(request, part, &err) < 0) {
             request->refusal = PQ_RPC_FAILED;
             request->reason = err;
-            serve_request_cancel(request);
+            pq_serve_request_cancel(request);
             return;
         }
         pq_buf_consume(&request->payload, part);
@@ -218,7 +218,7 @@ void serve_request_pump(pq_request *request)
     if (request->payload.length > 0)
         return;
     if (request->receiving)
-        serve_input_resume(request->server);
+        pq_serve_input_resume(request->server);
     else
         pass_end(request);
 }

@@ -13,8 +13,7 @@
 /* Written bytes that may stay at the front of the queue: moving the rest costs time. */
 #define COMPACT_BYTES ((size_t)256 * 1024)
 
-void pq_sink_init(pq_sink *sink, pq_loop *loop, int fd, const pq_sink_events *events,
-                  void *context)
+void pq_sink_init(pq_sink *sink, pq_loop *loop, int fd, const pq_sink_events *events, void *context)
 {
     struct stat info;
     *sink = (pq_sink){.loop = loop, .fd = fd, .events = *events, .context = context};

@@ -1,10 +1,10 @@
 /*
  * Bytes on their way to a descriptor that others may share.   (shim: uses transport/loop)
  *
- * Theory of operation: what is added is queued, and written when the descriptor takes it. O_NONBLOCK
- * belongs to the open file, which our stdout shares with whoever started us, so it is not set;
- * instead each write has at most PIPE_BUF bytes and comes after poll() has found room, which is
- * when a pipe takes that much without waiting. Regular files never make one wait.
+ * Theory of operation: what is added is queued, and written when the descriptor takes it.
+ * O_NONBLOCK belongs to the open file, which our stdout shares with whoever started us, so it is
+ * not set; instead each write has at most PIPE_BUF bytes and comes after poll() has found room,
+ * which is when a pipe takes that much without waiting. Regular files never make one wait.
  *
  * The queue has no limit of its own but pq_buf's: whoever feeds it stops at PQ_SINK_HIGH and goes
  * on below PQ_SINK_LOW, as `moved` tells.

@@ -8,7 +8,7 @@
 
 typedef struct pq_endpoint {
     struct pq_endpoint *next;
-    pq_config *config;      /* holds what `options` points to */
+    pq_config *config; /* holds what `options` points to */
     pq_pve_options options;
     pq_pve *pve;
 } pq_endpoint;
@@ -195,8 +195,7 @@ static void report(void *context)
 {
     pq_targets *targets = context;
     pq_timer_stop(&targets->patience);
-    targets->closed(targets->context,
-                    targets->failure.code != PQ_OK ? &targets->failure : NULL);
+    targets->closed(targets->context, targets->failure.code != PQ_OK ? &targets->failure : NULL);
 }
 
 static void one_less(pq_targets *targets)

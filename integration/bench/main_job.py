@@ -29,6 +29,7 @@ from pve_qga_client import Client  # noqa: E402
 from raw_api import RawApi  # noqa: E402
 
 MIB = 1024 * 1024
+MEASURE = HERE.parent / "tests" / "measure.py"
 GUESTS = {100: "agent on a socket", 101: "QEMU guest"}
 VMS = ["100:socket:pve1:socket", "101:guest:pve1:qemu"]
 
@@ -56,7 +57,7 @@ def timed(action: Callable[[], Any]) -> float:
 def exec_latency(lab: Lab, program: str, vmid: int, runs: int) -> None:
     """`true` through a warm `serve` session in turn with a bare pair."""
     raw = RawApi(lab.info["host"], lab.info["port"], str(lab.ca_file), lab.token_id, lab.token_secret)
-    with Client([program, "serve"], env=credentials(lab)) as client:
+    with Client([program, "serve"], environment=credentials(lab)) as client:
         client.exec_command("true", vm=vmid)
         raw.exec_pair("pve1", vmid, ["/bin/true"])
         ours, bare = [], []
@@ -86,7 +87,7 @@ def lab_calls_of(client: Client, lab: Lab, vmid: int, runs: int) -> str:
 def handshakes(lab: Lab, program: str, runs: int) -> None:
     """TLS handshakes of one `serve` process over many calls."""
     lab.reset_counters()
-    with Client([program, "serve"], env=credentials(lab)) as client:
+    with Client([program, "serve"], environment=credentials(lab)) as client:
         for _ in range(runs):
             client.exec_command("true", vm=100)
     counters = lab.counters()
@@ -105,13 +106,14 @@ def process_start(lab: Lab, program: str, vmid: int, runs: int) -> None:
 
 
 def run(lab: Lab, program: str, arguments: list[str], **files: Any) -> int:
-    """Runs the program; returns its peak resident memory in KiB."""
-    process = subprocess.Popen([program, *arguments], env=credentials(lab), **files)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{arguments}: exit status {process.returncode}")
-    return usage.ru_maxrss
+    """Runs the program; returns its peak resident memory in KiB.
+
+    The kernel counts what a process had before it executed a program, so a small parent measures it.
+    """
+    with tempfile.NamedTemporaryFile("r") as peak:
+        measured = [sys.executable, "-I", "-S", str(MEASURE), peak.name, program, *arguments]
+        subprocess.run(measured, env=credentials(lab), check=True, **files)
+        return int(peak.read())
 
 
 def digest(path: Path) -> str:

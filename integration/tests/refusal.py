@@ -18,7 +18,4 @@ def refused(
     assert result.stdout == b""
     with program.serve() as client, pytest.raises(Error) as raised:
         client.exec_command("echo ran", vm=vm, options=options)
-    error = raised.value
-    assert (error.code, error.effect) == (code, "none"), error
-    missing = [word for word in words if word.lower() not in str(error).lower()]
-    assert not missing, (missing, str(error))
+    assert (raised.value.code, raised.value.effect) == (code, "none"), raised.value

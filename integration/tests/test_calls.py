@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,14 +28,21 @@ def test_short_commands_cost_two_calls(program: Program, lab: Lab, quick_vm: int
         lab.reset_counters()
         for _ in range(20):
             assert client.exec_command("true", live=False).exit_code == 0
-        counters = lab.counters()
-        assert counters["requests"] == {"exec": 20, "exec-status": 20}
+        kinds = [entry["kind"] for entry in lab.log()]
+    assert kinds.count("exec") == 20 and set(kinds) == {"exec", "exec-status"}
+    assert most_common_run(kinds) == 2
+
+
+def most_common_run(kinds: list[str]) -> int:
+    """How many calls a command usually took. On a busy machine some are asked about once more."""
+    starts = [index for index, kind in enumerate(kinds) if kind == "exec"] + [len(kinds)]
+    return Counter(end - start for start, end in zip(starts, starts[1:])).most_common(1)[0][0]
 
 
 def test_starting_costs_two_other_calls_at_most(program: Program, lab: Lab) -> None:
     program.exec(WEB, "true").succeeded()
     assert lab.counters()["requests_total"] - agent_calls(lab) <= 2
-    assert agent_calls(lab) <= 4, "the command and the cleaning up"
+    assert lab.counters()["requests"]["exec"] == 2, "the command and the cleaning up"
 
 
 def test_session_costs_two_other_calls_at_most(program: Program, lab: Lab) -> None:
@@ -93,12 +101,14 @@ def test_calls_in_flight_as_asked(program: Program, lab: Lab, limit: int, tmp_pa
 
 
 def test_long_commands_are_asked_about_ever_less(program: Program, lab: Lab) -> None:
-    """A few times in the first second, then about once a second at most."""
     with program.serve(vm=WEB) as client:
         client.exec_command("true")
         lab.reset_counters()
         client.exec_command("sleep 3", live=False)
-    assert agent_calls(lab) <= 40
+    asked = [entry["started_s"] for entry in lab.log() if entry["kind"] == "exec-status"]
+    middle = (asked[0] + asked[-1]) / 2
+    early = sum(1 for when in asked if when < middle)
+    assert early > 2 * (len(asked) - early) > 0
 
 
 def test_server_that_refuses_is_not_hammered(program: Program, lab: Lab) -> None:

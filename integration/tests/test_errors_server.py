@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from conftest import OFF, DEAF, RHEL, SILENT, TWIN, WEB
+from conftest import WEB
 from lab import Lab
-from pve_qga_client import Client, Error
-from program import Program, ended, finish, until
+from program import Program, ended, finish
+from pve_qga_client import Error
+from refusal import refused
 
 NO_SUCH_HOST = "no-such-host.invalid"
 OTHER_FINGERPRINT = ":".join(["AB"] * 32)
@@ -83,15 +83,26 @@ def test_certificate_of_an_unknown_issuer(program: Program) -> None:
     refused(program.having(PROXMOX_CA_FILE=None), "tls", "127.0.0.1", "--fingerprint")
 
 
-def test_certificate_of_another_host(program: Program, lab: Lab) -> None:
-    refused(program, "tls", "127.0.0.2", host="127.0.0.2")
+@pytest.fixture
+def other_address(lab: Lab) -> Iterator[dict[str, str]]:
+    """The lab at an address that its certificate does not name."""
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        threading.Thread(target=forward, args=(listener, lab.port), daemon=True).start()
+        yield {"host": "127.0.0.2", "port": str(listener.getsockname()[1])}
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_right_fingerprint(program: Program, lab: Lab) -> None:
+def test_certificate_of_another_host(program: Program, other_address: dict[str, str]) -> None:
+    refused(program, "tls", "127.0.0.2", "--fingerprint", **other_address)
+
+
+def test_right_fingerprint(program: Program, lab: Lab, other_address: dict[str, str]) -> None:
     pinned = program.having(PROXMOX_CA_FILE=None, PROXMOX_FINGERPRINT=lab.fingerprint)
     assert pinned.exec(WEB, "echo", "ok").succeeded().stdout == b"ok\n"
     plain = pinned.having(PROXMOX_FINGERPRINT=lab.fingerprint.replace(":", "").lower())
-    assert plain.run("exec", "--host=127.0.0.2", str(WEB), "echo", "ok").succeeded().stdout == b"ok\n"
+    options = [f"--{name}={value}" for name, value in other_address.items()]
+    assert plain.run("exec", *options, str(WEB), "echo", "ok").succeeded().stdout == b"ok\n"
 
 
 def test_wrong_fingerprint(program: Program, lab: Lab) -> None:

@@ -69,7 +69,7 @@ def test_agent_that_comes_late(program: Program, lab: Lab, late: Callable[[], An
         late()
         result = finish(process)
     assert (result.status, result.stdout) == (0, b"ok\n")
-    assert b"waiting" in message and str(WEB).encode() in message
+    assert b"trying again" in message and str(WEB).encode() in message
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def test_wrong_secret(program: Program, lab: Lab) -> None:
 def test_token_that_is_revoked_during_the_session(program: Program, lab: Lab) -> None:
     token = lab.ask("add_token", tokenid="root@pam!short")
     mine = program.having(PROXMOX_USER=token["token_id"], PROXMOX_TOKEN_SECRET=token["token_secret"])
-    with mine.serve(vm=WEB) as client:
+    told: list[str] = []
+    with mine.serve(vm=WEB, on_log=lambda _, line: told.append(line)) as client:
         assert client.exec_command("echo ok").stdout == b"ok\n"
         lab.revoke_token("root@pam!short")
         lab.reset_counters()
@@ -66,6 +68,9 @@ def test_token_that_is_revoked_during_the_session(program: Program, lab: Lab) ->
         restored = lab.ask("add_token", tokenid="root@pam!short")
         result = client.exec_command("echo back", options={"token_secret": restored["token_secret"]})
         assert result.stdout == b"back\n"
+    assert told, "what the first token made in the guest cannot be removed any more, which is told"
+    (left,) = lab.guest(WEB).path("/tmp").glob(".pve-qga-run-*")
+    shutil.rmtree(left)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +190,7 @@ def test_secret_from_a_descriptor(program: Program, lab: Lab, tmp_path: Path) ->
 
 
 def test_secret_from_a_command_that_fails(program: Program) -> None:
-    program.having(PROXMOX_TOKEN_SECRET=None).run("exec", "--token-secret-command=exit 3", str(WEB), "true").failed("exit 3")
+    program.having(PROXMOX_TOKEN_SECRET=None).run("exec", "--token-secret-command=exit 3", str(WEB), "true").failed("token-secret-command", "status 3")
 
 
 def test_secret_on_the_command_line_is_refused(program: Program, lab: Lab) -> None:
