@@ -24,8 +24,9 @@ struct pq_call {
     int retry_argument;
     bool once;
     bool makes_directory;
-    pq_call_fn done;
+    pq_call_fn done; /* NULL: dropped */
     void *context;
+    pq_call *next, **link; /* among the session's dropped calls */
 
     call_state state;
     pq_agent_op *op;
@@ -55,6 +56,11 @@ static void set_state(pq_call *call, call_state state)
 
 static void call_free(pq_call *call)
 {
+    if (call->link != NULL) {
+        *call->link = call->next;
+        if (call->next != NULL)
+            call->next->link = call->link;
+    }
     pq_timer_stop(&call->timer);
     pq_retry_stop(&call->retry);
     pq_agent_drop(pq_session_agent(call->session), call->op);
@@ -68,7 +74,8 @@ static void finish(pq_call *call, const pq_error *err, pq_call_result *result)
     pq_call_fn done = call->done;
     void *context = call->context;
     call_free(call);
-    done(context, err, result);
+    if (done != NULL)
+        done(context, err, result);
 }
 
 static void give_up(pq_call *call, const pq_error *cause)
@@ -97,6 +104,10 @@ static void ran(pq_call *call)
 static void run_again(pq_call *call, const pq_error *why)
 {
     call->pid = 0;
+    if (call->done == NULL) {
+        call_free(call);
+        return;
+    }
     if (call->once || ++call->lost_runs > LOST_RUNS_MAX) {
         pq_error err = *why;
         err.code = PQ_E_OUTCOME_UNKNOWN;
@@ -187,7 +198,7 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
                            call);
         return;
     }
-    if (err->effect == PQ_EFFECT_NONE) {
+    if (err->effect == PQ_EFFECT_NONE && call->done != NULL) {
         retry(call, err, start);
         return;
     }
@@ -255,8 +266,27 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
 
 void pq_call_drop(pq_call *call)
 {
-    if (call != NULL)
+    if (call == NULL)
+        return;
+    if (!pq_call_may_have_run(call) || (call->pid == 0 && call->op == NULL)) {
         call_free(call);
+        return;
+    }
+    pq_call **head = pq_session_dropped_calls(call->session);
+    call->done = NULL;
+    call->next = *head;
+    call->link = head;
+    if (call->next != NULL)
+        call->next->link = &call->next;
+    *head = call;
+    pq_call_hold(call, false);
+}
+
+void pq_call_forget_dropped(pq_session *session)
+{
+    pq_call **head = pq_session_dropped_calls(session);
+    while (*head != NULL)
+        call_free(*head);
 }
 
 void pq_call_hold(pq_call *call, bool hold)

@@ -22,8 +22,6 @@
 
 #include "exec/session.h"
 
-typedef struct pq_call pq_call;
-
 typedef struct pq_call_result {
     pq_buf out; /* stdout without the trailer; may be taken */
     pq_buf err;
@@ -49,8 +47,13 @@ typedef struct pq_call_options {
 pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
                        pq_call_fn done, void *context, pq_error *err);
 
-/* Ends the call without `done`; NULL is fine. What was sent may still run. */
+/* Ends the call without `done`; NULL is fine. What was sent may still run: then its session keeps
+ * asking about it, so that the agent frees its record. (A record that nobody fetches is found in
+ * place of another's once the guest's pids come round again.) */
 void pq_call_drop(pq_call *call);
+
+/* Forgets the calls that were dropped and are still asked about; for pq_session_free(). */
+void pq_call_forget_dropped(pq_session *session);
 
 /* Stops asking (true), or asks at once and then as usual (false). */
 void pq_call_hold(pq_call *call, bool hold);

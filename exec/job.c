@@ -67,6 +67,11 @@ static void end(pq_job *job, const pq_error *err)
 void pq_job_fail(pq_job *job, const pq_error *err)
 {
     pq_error copy = *err;
+    /* A refusal of a later call says nothing about the command. */
+    bool has_run = job->watching || job->state == JOB_DRAINING ||
+                   (job->launcher != NULL && pq_call_may_have_run(job->launcher));
+    if (has_run && copy.effect == PQ_EFFECT_NONE)
+        copy.effect = PQ_EFFECT_UNKNOWN;
     end(job, &copy);
 }
 

@@ -205,12 +205,27 @@ static int drain_stream(job_stream *stream, pq_error *err)
     return 0;
 }
 
+/* What the guest had at the end is not there any more. */
+static bool is_short(const job_stream *stream)
+{
+    return stream->complete && stream->total >= 0 && stream->delivered < (uint64_t)stream->total;
+}
+
+static const pq_error *lost_output(pq_error *err)
+{
+    pq_fail_effect(err, PQ_E_REMOTE_FILE, PQ_EFFECT_DONE, false,
+                   "the command has run, but its output in the guest was cut by somebody else");
+    return err;
+}
+
 static void finish_drain(pq_job *job)
 {
     pq_error err;
     if ((job->out.range == NULL && drain_stream(&job->out, &err) < 0) ||
         (job->err.range == NULL && drain_stream(&job->err, &err) < 0))
         pq_job_fail(job, &err);
+    else if (is_short(&job->out) || is_short(&job->err))
+        pq_job_fail(job, lost_output(&err));
     else if (job->out.complete && job->err.complete)
         pq_job_complete(job);
 }

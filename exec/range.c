@@ -187,7 +187,8 @@ static void on_piece(void *context, const pq_error *err, pq_buf *bytes, bool eof
     pq_buf_done(&piece->bytes);
     piece->bytes = *bytes;
     memset(bytes, 0, sizeof *bytes);
-    piece->eof = eof || piece->bytes.length < range->piece_bytes;
+    /* A slice is a file of its own, which always ends. */
+    piece->eof = (eof && !range->sliced) || piece->bytes.length < range->piece_bytes;
     pump(range);
 }
 

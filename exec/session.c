@@ -34,6 +34,7 @@ struct pq_session {
     bool plain;
     bool learned;
     bool resets_signals; /* env(1) knows --default-signal */
+    pq_call *dropped;
     pq_call *closing;
     pq_defer deferred;
     pq_session_closed_fn closed;
@@ -94,6 +95,7 @@ void pq_session_free(pq_session *session)
     if (session == NULL)
         return;
     pq_call_drop(session->closing);
+    pq_call_forget_dropped(session);
     pq_defer_stop(&session->deferred);
     free(session->files_dir);
     free(session->dir);
@@ -134,6 +136,11 @@ const char *pq_session_files_dir(const pq_session *session)
 const char *pq_session_remote_tmp(const pq_session *session)
 {
     return session->remote_tmp;
+}
+
+pq_call **pq_session_dropped_calls(pq_session *session)
+{
+    return &session->dropped;
 }
 
 void pq_session_reached(pq_session *session)

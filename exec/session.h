@@ -18,6 +18,7 @@
 #include "transport/agent.h"
 
 typedef struct pq_session pq_session;
+typedef struct pq_call pq_call;
 
 typedef struct pq_session_options {
     const char *remote_tmp; /* absolute ASCII path of a directory in the guest */
@@ -53,6 +54,9 @@ const char *pq_session_remote_tmp(const pq_session *session);
 /* The server has answered for this VM at least once. */
 void pq_session_reached(pq_session *session);
 bool pq_session_was_reached(const pq_session *session);
+
+/* Head of the list of dropped calls; kept by call.c. */
+pq_call **pq_session_dropped_calls(pq_session *session);
 
 /* What is known of how long short scripts take in this guest. */
 pq_poll_first *pq_session_first_poll(pq_session *session);

@@ -32,7 +32,7 @@ SESSION = [
 
 def run(line: str, expected: int, directory: str, environment: dict[str, str]) -> bool:
     print(f"\n$ {line}", flush=True)
-    done = subprocess.run(["sh", "-c", line], cwd=directory, env=environment, stdin=subprocess.DEVNULL)
+    done = subprocess.run(["sh", "-c", line], cwd=directory, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     if done.returncode or expected:
         print(f"[exit status {done.returncode}]", flush=True)
     return done.returncode == expected

@@ -98,6 +98,7 @@ static void on_signal(void *context, int number)
     if (++server->signals == 1)
         server->signal = number;
     if (server->signals > 2) {
+        pq_log(PQ_LOG_ERROR, "ended at once; the guests were not cleaned up");
         stop(server);
         return;
     }

@@ -75,6 +75,8 @@ typedef struct serve_frame {
     bool refused; /* with code and reason, once it is complete */
     pq_rpc_code code;
     pq_error reason;
+    bool begun;          /* its request did not wait for the payload */
+    bool collects;       /* its request waits for the payload */
     pq_request *request; /* whose payload or stdin this is; NULL: none, or it has ended */
     pq_buf payload;      /* collected */
 } serve_frame;
@@ -173,7 +175,7 @@ pq_rpc_code pq_serve_refusal(const pq_message *message, pq_error *err);
 void pq_serve_request_cancel(pq_request *request);
 
 /* The same, and the answer will be this error. */
-void pq_serve_request_refuse(pq_request *request, const pq_error *err);
+void pq_serve_request_refuse(pq_request *request, pq_rpc_code code, const pq_error *err);
 
 /* Forgets the work, answers, and frees the request. */
 void pq_serve_request_drop(pq_request *request);

@@ -112,11 +112,8 @@ static void on_input_wanted(void *context)
 void pq_serve_exec_stdin(pq_request *request, const char *bytes, size_t length)
 {
     pq_error err;
-    if (pq_job_input(request->job, bytes, length, &err) == 0)
-        return;
-    request->refusal = PQ_RPC_FAILED;
-    request->reason = err;
-    pq_serve_request_cancel(request);
+    if (pq_job_input(request->job, bytes, length, &err) < 0)
+        pq_serve_request_refuse(request, PQ_RPC_FAILED, &err);
 }
 
 void pq_serve_exec_stdin_end(pq_request *request)

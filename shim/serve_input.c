@@ -34,7 +34,7 @@ static void begin_stdin(pq_server *server)
         return;
     if (pq_stdin_window_received(&request->window, message->payload_bytes, message->stdin_data.eof,
                                  &err) < 0)
-        pq_serve_request_refuse(request, &err);
+        pq_serve_request_refuse(request, PQ_RPC_INVALID_PARAMS, &err);
     else
         frame->request = request;
 }
@@ -45,10 +45,11 @@ static int begin_payload(pq_server *server, pq_rpc_code *ret_code, pq_error *err
     serve_frame *frame = current(server);
     const pq_message *message = &frame->message;
     size_t bytes = (size_t)message->payload_bytes;
-    if (bytes <= SERVE_COLLECT_BYTES) {
-        *ret_code = PQ_RPC_FAILED;
+    frame->collects = bytes <= SERVE_COLLECT_BYTES;
+    frame->begun = !frame->collects;
+    *ret_code = PQ_RPC_FAILED;
+    if (frame->collects)
         return bytes > 0 ? pq_buf_reserve(&frame->payload, bytes, err) : 0;
-    }
     return message->method == PQ_METHOD_PUT_FILE
                ? pq_serve_put(server, message, &frame->payload, true, &frame->request, ret_code,
                               err)
@@ -75,23 +76,27 @@ static void begin_frame(pq_server *server)
 
 /* ---- its payload ---- */
 
+static void stream_piece(pq_request *request, const char *bytes, size_t length)
+{
+    pq_error err;
+    if (pq_buf_add(&request->payload, bytes, length, &err) < 0)
+        pq_serve_request_refuse(request, PQ_RPC_FAILED, &err);
+    else
+        pq_serve_request_pump(request);
+}
+
 static void take_piece(pq_server *server, const char *bytes, size_t length)
 {
     serve_frame *frame = current(server);
-    pq_request *request = frame->request;
-    bool begun = request != NULL;
-    bool collects =
-        !begun && !frame->refused && frame->message.payload_bytes <= SERVE_COLLECT_BYTES;
-    if (begun && frame->message.method == PQ_METHOD_STDIN) {
-        pq_serve_exec_stdin(request, bytes, length);
-    } else if (begun) {
-        if (pq_buf_add(&request->payload, bytes, length, &frame->reason) < 0)
-            pq_serve_request_refuse(request, &frame->reason);
-        else
-            pq_serve_request_pump(request);
-    } else if (collects && frame->message.method != PQ_METHOD_STDIN &&
-               pq_buf_add(&frame->payload, bytes, length, &frame->reason) < 0) {
-        refuse_frame(server, PQ_RPC_FAILED);
+    if (frame->refused)
+        return;
+    if (frame->collects) {
+        if (pq_buf_add(&frame->payload, bytes, length, &frame->reason) < 0)
+            refuse_frame(server, PQ_RPC_FAILED);
+    } else if (frame->request != NULL && frame->begun) {
+        stream_piece(frame->request, bytes, length);
+    } else if (frame->request != NULL) {
+        pq_serve_exec_stdin(frame->request, bytes, length);
     }
 }
 
@@ -133,10 +138,10 @@ static int carry_out(pq_server *server, pq_rpc_code *code, pq_error *err)
     return 0;
 }
 
-static void end_begun(serve_frame *frame)
+static void end_payload(serve_frame *frame)
 {
     pq_request *request = frame->request;
-    if (frame->message.method != PQ_METHOD_STDIN) {
+    if (frame->begun) {
         request->receiving = false;
         pq_serve_request_pump(request);
     } else if (frame->message.stdin_data.eof) {
@@ -154,11 +159,10 @@ static void forget_frame(serve_frame *frame)
 static void end_frame(pq_server *server)
 {
     serve_frame *frame = current(server);
-    bool was_begun = frame->message.payload_bytes > SERVE_COLLECT_BYTES;
     pq_rpc_code code;
     if (frame->request != NULL)
-        end_begun(frame);
-    else if (!frame->refused && !was_begun && carry_out(server, &code, &frame->reason) < 0)
+        end_payload(frame);
+    else if (!frame->refused && !frame->begun && carry_out(server, &code, &frame->reason) < 0)
         refuse_frame(server, code);
     if (frame->refused)
         pq_serve_error(server, &frame->message.id, frame->code, &frame->reason);

@@ -144,9 +144,9 @@ void pq_serve_request_cancel(pq_request *request)
         cancel_ping(request);
 }
 
-void pq_serve_request_refuse(pq_request *request, const pq_error *err)
+void pq_serve_request_refuse(pq_request *request, pq_rpc_code code, const pq_error *err)
 {
-    request->refusal = PQ_RPC_INVALID_PARAMS;
+    request->refusal = code;
     request->reason = *err;
     pq_serve_request_cancel(request);
 }
@@ -208,9 +208,7 @@ void pq_serve_request_pump(pq_request *request)
     while (request->payload.length > 0 && (room = payload_room(request)) > 0) {
         size_t part = room < request->payload.length ? room : request->payload.length;
         if (pass_on(request, part, &err) < 0) {
-            request->refusal = PQ_RPC_FAILED;
-            request->reason = err;
-            pq_serve_request_cancel(request);
+            pq_serve_request_refuse(request, PQ_RPC_FAILED, &err);
             return;
         }
         pq_buf_consume(&request->payload, part);

@@ -145,5 +145,5 @@ def test_refusals_of_every_call(program: Program, lab: Lab, status: int, code: s
 def test_proxy_that_is_not_there(program: Program) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        refused(program, "proxy", proxy.removeprefix("http://"), proxy=proxy, connect_timeout="0")
+        port = unused.getsockname()[1]
+        refused(program, "proxy", f"port {port}", "proxy", proxy=f"http://127.0.0.1:{port}", connect_timeout="0")

@@ -261,6 +261,7 @@ int pq_message_parse(pq_message *message, pq_frame *frame, pq_rpc_code *ret_code
     else if (frame->payload_bytes > 0 && !row->payload)
         pq_fail(err, PQ_E_PROTOCOL, "there must be no payload");
     else if (pq_param_object(message->header, "params", &params, err) == 0 &&
+             pq_param_unique(params, err) == 0 &&
              parse_params(message, params, frame->has_payload, err) == 0)
         return 0;
     return pq_error_prefix(err, "%s: ", row->name);

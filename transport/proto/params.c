@@ -223,3 +223,37 @@ int pq_param_require(const void *value, const char *name, pq_error *err)
 {
     return value != NULL ? 0 : pq_fail(err, PQ_E_PROTOCOL, "%s is missing", name);
 }
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_names(const pq_json *object, size_t count, pq_error *err)
+{
+    const char **names = calloc(count, sizeof *names);
+    size_t i = 0;
+    int result = 0;
+    if (names == NULL)
+        return pq_fail(err, PQ_E_NOMEM, "out of memory");
+    for (const pq_json *item = pq_json_first(object); item != NULL; item = pq_json_next(item))
+        names[i++] = pq_json_name(item);
+    qsort(names, count, sizeof *names, by_text);
+    for (i = 1; i < count && result == 0; i++) {
+        if (strcmp(names[i - 1], names[i]) == 0)
+            result = pq_fail(err, PQ_E_PROTOCOL, "%.100s is given twice", names[i]);
+    }
+    free(names);
+    return result;
+}
+
+int pq_param_unique(const pq_json *value, pq_error *err)
+{
+    size_t count = 0;
+    for (const pq_json *item = pq_json_first(value); item != NULL; item = pq_json_next(item)) {
+        if (pq_param_unique(item, err) < 0)
+            return -1;
+        count++;
+    }
+    return pq_json_is_object(value) && count > 1 ? check_names(value, count, err) : 0;
+}

@@ -35,5 +35,8 @@ int pq_param_name(const pq_json *params, const char *name, char digits[24], cons
 
 int pq_param_id(const pq_json *object, const char *name, pq_id *ret, pq_error *err);
 
+/* Fails if an object in `value`, or that itself, has a member twice. */
+int pq_param_unique(const pq_json *value, pq_error *err);
+
 /* Fails, naming the member, if `value` is NULL. */
 int pq_param_require(const void *value, const char *name, pq_error *err);

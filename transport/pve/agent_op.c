@@ -167,6 +167,14 @@ void pq_op_drop(pq_agent_op *op)
     free_op(op);
 }
 
+void pq_op_forget(pq_agent_op *op)
+{
+    if (pq_op_was_sent(op))
+        op->forgotten = true;
+    else
+        pq_op_drop(op);
+}
+
 static void fail(pq_agent_op *op, const pq_error *err)
 {
     pq_error copy = *err; /* it may be the operation's own */
@@ -322,6 +330,10 @@ static bool was_body_refused(const pq_agent_op *op, const pq_error *err)
 static void answered(void *context, const pq_error *err, pq_refusal refusal, const pq_json *data)
 {
     pq_agent_op *op = context;
+    if (op->forgotten) {
+        pq_op_drop(op);
+        return;
+    }
     if (err == NULL) {
         pq_limits_taken(&op->node->limits, op->body.length);
         pq_op_decode(op, data);

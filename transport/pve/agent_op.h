@@ -40,7 +40,8 @@ struct pq_agent_op {
     bool spare;
     pq_op_kind kind;
     pq_op_state state;
-    pq_node *node; /* in states QUEUED, SENT, and FAILING if it was sent before */
+    bool forgotten; /* its caller wants no answer, but the server is still at it */
+    pq_node *node;  /* in states QUEUED, SENT, and FAILING if it was sent before */
     union {
         pq_exec_start_fn exec_start;
         pq_exec_status_fn exec_status;
@@ -103,7 +104,11 @@ void pq_op_start(pq_agent_op *op, int failed);
 /* False while certainly no server has its request. */
 bool pq_op_was_sent(const pq_agent_op *op);
 
-/* Ends an operation without its callback. */
+/* Its callback will not run. A request that the server has keeps its place in the node's and the
+ * VM's count until it is answered. */
+void pq_op_forget(pq_agent_op *op);
+
+/* Ends an operation at once, without its callback. */
 void pq_op_drop(pq_agent_op *op);
 
 /* Implemented in agent_pve.c: fills path, query and call for the node, then decodes the answer and

@@ -12,9 +12,21 @@
 
 static void authorized(void *context, const pq_error *err);
 
+/* Whether the user has to look at the server rather than at a VM. */
+static bool is_about_server(const pq_error *err)
+{
+    return err->code == PQ_E_AUTH || err->code == PQ_E_TFA || err->code == PQ_E_BAD_ANSWER;
+}
+
 /* Ends the call. It is idle afterwards, so the callback may start it again or free it. */
 static void end(pq_api_call *call, const pq_error *err, pq_refusal refusal, const pq_json *data)
 {
+    pq_error located;
+    if (err != NULL && is_about_server(err)) {
+        located = *err;
+        pq_error_prefix(&located, "%s: ", call->api->host);
+        err = &located;
+    }
     call->api = NULL;
     call->done(call->context, err, refusal, data);
 }
