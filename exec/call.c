@@ -60,6 +60,8 @@ static void call_free(pq_call *call)
         *call->link = call->next;
         if (call->next != NULL)
             call->next->link = call->link;
+        if (*pq_session_dropped_calls(call->session) == NULL)
+            pq_session_no_dropped_calls(call->session);
     }
     pq_timer_stop(&call->timer);
     pq_retry_stop(&call->retry);

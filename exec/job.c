@@ -147,9 +147,13 @@ static void run_plain(pq_job *job)
            "%s: '%s' in the guest cannot be written: output comes at the end, at most 16 MiB of "
            "it, and a lost answer cannot be repaired",
            pq_agent_name(pq_session_agent(job->session)), pq_session_remote_tmp(job->session));
+    pq_error err;
     pq_session_set_plain(job->session);
     job->plain = true;
-    launch(job);
+    if (pq_job_feed_take_back(job, &err) < 0)
+        pq_job_fail(job, &err);
+    else
+        launch(job);
 }
 
 static void refused(pq_job *job, const pq_trailer *trailer)
@@ -275,7 +279,7 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
     const pq_agent_limits *limits = pq_session_limits(job->session);
     char flags[16];
     snprintf(flags, sizeof flags, "%s%s%s", pq_session_launch_flags(job->session),
-             job->plain ? "n" : "", job->feeds ? "f" : "");
+             job->plain ? "n" : "", job->feeds && !job->plain ? "f" : "");
     if (job->plain && job->feed.waiting.length > 0)
         snprintf(flags, sizeof flags, "%sni", pq_session_launch_flags(job->session));
     if (add_head(job, script, flags, err) < 0 || add_items(job, script, err) < 0)

@@ -169,8 +169,23 @@ static void pump(void *context)
 
 void pq_job_feed_pump(pq_job *job)
 {
-    if (job->feeds && !job->feed.closed)
+    if (job->feeds && !job->plain && !job->feed.closed)
         pq_defer_start(pq_session_loop(job->session), &job->feed.more, pump, job);
+}
+
+/* Undoes the sending of the only piece so far. */
+static int take_back(job_piece *piece, pq_error *err)
+{
+    job_feed *feed = &piece->job->feed;
+    if (pq_buf_add(&piece->bytes, feed->waiting.data, feed->waiting.length, err) < 0)
+        return -1;
+    pq_buf_done(&feed->waiting);
+    feed->waiting = piece->bytes;
+    memset(&piece->bytes, 0, sizeof piece->bytes);
+    release(piece);
+    feed->next_index = 0;
+    feed->end_sent = false;
+    return 0;
 }
 
 /* The first piece was too large for this server, which has told its limit by now. */
@@ -178,17 +193,21 @@ static bool cut_anew(job_piece *piece, const pq_error *err)
 {
     job_feed *feed = &piece->job->feed;
     pq_error ignored;
-    if (err->code != PQ_E_TOO_LARGE || feed->confirmed || ++feed->cuts > CUTS_MAX)
-        return false;
-    if (pq_buf_add(&piece->bytes, feed->waiting.data, feed->waiting.length, &ignored) < 0)
-        return false;
-    pq_buf_done(&feed->waiting);
-    feed->waiting = piece->bytes;
-    memset(&piece->bytes, 0, sizeof piece->bytes);
-    release(piece);
-    feed->next_index = 0;
-    feed->end_sent = false;
-    return true;
+    return err->code == PQ_E_TOO_LARGE && !feed->confirmed && ++feed->cuts <= CUTS_MAX &&
+           take_back(piece, &ignored) == 0;
+}
+
+int pq_job_feed_take_back(pq_job *job, pq_error *err)
+{
+    job_piece *piece = &job->feed.pieces[0];
+    pq_timer_stop(&job->feed.retry);
+    pq_defer_stop(&job->feed.more);
+    if (!piece->busy)
+        return 0;
+    pq_timer_stop(&piece->timer);
+    pq_call_drop(piece->call);
+    piece->call = NULL;
+    return take_back(piece, err);
 }
 
 static void no_space(pq_job *job)

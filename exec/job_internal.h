@@ -123,6 +123,9 @@ void pq_job_stage_done(pq_job *job);
 void pq_job_feed_pump(pq_job *job);
 void pq_job_feed_done(pq_job *job);
 
+/* There is no directory in the guest: all bytes are waiting again. */
+int pq_job_feed_take_back(pq_job *job, pq_error *err);
+
 /* The guest says how many pieces it has used. Never ends the job. */
 void pq_job_feed_used(pq_job *job, const pq_trailer *trailer);
 

@@ -22,8 +22,12 @@ typedef struct pq_poll_first {
     unsigned delay_eighths; /* in 1/8 ms */
 } pq_poll_first;
 
-/* Longest first delay; a script that takes longer is not a short one. */
-#define PQ_POLL_FIRST_MAX_MS 16
+/* Longest first delay: what a slow guest takes for a short script. There the agent sleeps up to 100
+ * ms between two calls, so waiting costs nothing. */
+#define PQ_POLL_FIRST_MAX_MS 100
+
+/* A script that was found ended later than this tells nothing of short ones. */
+#define PQ_POLL_SHORT_MS 500
 
 pq_ms pq_poll_first_delay(const pq_poll_first *first);
 

@@ -7,9 +7,12 @@
 #include "exec/call.h"
 #include "exec/guest_scripts.h"
 #include "transport/base/digest.h"
-#include "transport/base/log.h"
 
 #define TOKEN_BYTES 16
+
+/* Scripts of calls that were dropped might make a directory again while it is being removed; they
+ * take a moment. A launcher that was left alone with its command may take for ever. */
+#define DROPPED_PATIENCE_MS 2000
 
 /* Ended jobs that a launcher removes at once; the argument stays short. */
 #define ENDED_MAX 64
@@ -35,6 +38,7 @@ struct pq_session {
     bool learned;
     bool resets_signals; /* env(1) knows --default-signal */
     pq_call *dropped;
+    pq_timer patience; /* while closing: for dropped calls */
     pq_call *closing;
     pq_defer deferred;
     pq_session_closed_fn closed;
@@ -95,6 +99,7 @@ void pq_session_free(pq_session *session)
     if (session == NULL)
         return;
     pq_call_drop(session->closing);
+    pq_timer_stop(&session->patience);
     pq_call_forget_dropped(session);
     pq_defer_stop(&session->deferred);
     free(session->files_dir);
@@ -254,24 +259,41 @@ static void on_closed(void *context, const pq_error *err, pq_call_result *result
     }
 }
 
-void pq_session_close(pq_session *session, pq_session_closed_fn done, void *context)
+static void start_close(void *context)
 {
-    session->closed = done;
-    session->closed_context = context;
-    session->ended_count = 0;
-    if (!session->dirty) {
-        pq_defer_start(pq_session_loop(session), &session->deferred, on_clean, session);
-        return;
-    }
+    pq_session *session = context;
     pq_error err;
     pq_script script = {0};
+    pq_timer_stop(&session->patience);
+    if (!session->dirty) {
+        on_clean(session);
+        return;
+    }
     if (pq_script_begin(&script, pq_guest_common, pq_guest_close, &err) == 0 &&
         pq_script_add(&script, session->dir, &err) == 0)
         session->closing =
             pq_call_start(session, &script, &PQ_CALL_DEFAULTS, on_closed, session, &err);
     pq_script_done(&script);
     if (session->closing == NULL) {
-        pq_log(PQ_LOG_WARNING, "'%s' is left in the guest: %s", session->dir, err.text);
-        pq_defer_start(pq_session_loop(session), &session->deferred, on_clean, session);
+        pq_error_prefix(&err, "'%s' is left in the guest: ", session->dir);
+        report_closed(session, &err);
     }
+}
+
+void pq_session_close(pq_session *session, pq_session_closed_fn done, void *context)
+{
+    session->closed = done;
+    session->closed_context = context;
+    session->ended_count = 0;
+    if (session->dropped != NULL)
+        pq_timer_start(pq_session_loop(session), &session->patience, DROPPED_PATIENCE_MS,
+                       start_close, session);
+    else
+        pq_defer_start(pq_session_loop(session), &session->deferred, start_close, session);
+}
+
+void pq_session_no_dropped_calls(pq_session *session)
+{
+    if (pq_timer_is_running(&session->patience))
+        pq_defer_start(pq_session_loop(session), &session->deferred, start_close, session);
 }

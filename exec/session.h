@@ -58,6 +58,9 @@ bool pq_session_was_reached(const pq_session *session);
 /* Head of the list of dropped calls; kept by call.c. */
 pq_call **pq_session_dropped_calls(pq_session *session);
 
+/* The last of them has ended. */
+void pq_session_no_dropped_calls(pq_session *session);
+
 /* What is known of how long short scripts take in this guest. */
 pq_poll_first *pq_session_first_poll(pq_session *session);
 

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include "shim/run.h"
 
 /* The leak checker traces the process, which needs one that may be dumped. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -21,7 +23,7 @@ void pq_process_open_standard(void)
     for (int fd = 0; fd < 3; fd++) {
         /* The lowest free number is `fd`, since those below it are open. */
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", modes[fd]) != fd)
-            abort();
+            _exit(PQ_EXIT_FAILURE);
     }
 }
 

@@ -28,12 +28,12 @@
 
 /* What one call can carry. Values may shrink while running, when a server refuses a size. */
 typedef struct pq_agent_limits {
-    size_t arg_bytes;      /* longest single argument, without NUL; Linux: 131071 */
-    size_t args_bytes;     /* all arguments together, as encoded in the request body */
-    size_t input_bytes;    /* longest input-data; PVE: 65536 */
-    size_t read_bytes;     /* longest piece that file_read returns */
-    bool offset_reads;     /* file_read takes offset and count (PVE 9.2) */
-    unsigned parallel;     /* calls in flight to one VM that are worth it and allowed */
+    size_t arg_bytes;   /* longest single argument, without NUL; Linux: 131071 */
+    size_t args_bytes;  /* all arguments together, as encoded in the request body */
+    size_t input_bytes; /* longest input-data; PVE: 65536 */
+    size_t read_bytes;  /* longest piece that file_read returns */
+    bool offset_reads;  /* file_read takes offset and count (PVE 9.2) */
+    unsigned parallel;  /* calls in flight to one VM that are worth it and allowed */
 } pq_agent_limits;
 
 typedef struct pq_exec_request {
@@ -45,10 +45,10 @@ typedef struct pq_exec_request {
 typedef struct pq_exec_status {
     bool exited;
     bool signalled;
-    int code;            /* exit code, or signal number if signalled */
-    bool out_truncated;  /* the agent dropped output: over 16 MiB */
+    int code;           /* exit code, or signal number if signalled */
+    bool out_truncated; /* the agent dropped output: over 16 MiB */
     bool err_truncated;
-    pq_buf out;          /* bytes; the callback may take them with pq_buf_take() */
+    pq_buf out; /* bytes; the callback may take them with pq_buf_take() */
     pq_buf err;
 } pq_exec_status;
 

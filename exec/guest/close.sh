@@ -4,7 +4,11 @@
 # Trailer: "ok", or "left" when something could not be removed.
 S=$1
 
-rm -rf "$S" "$S.files"
+rm -rf "$S" "$S.files" || {
+    # A script that was given up may still be writing there.
+    sleep 1
+    rm -rf "$S" "$S.files"
+}
 find "${S%/*}" -maxdepth 1 -type d -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 \
     -exec rm -rf {} +
 if [ -e "$S" ] || [ -e "$S.files" ]; then

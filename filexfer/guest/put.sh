@@ -22,6 +22,7 @@ give_up() {
 
 # Whether file $1 is the content.
 check() {
+    [ -e "$1" ] || return
     checked=1
     sha256_of "$1"
     [ "$sha256" != - ] && {
@@ -35,6 +36,20 @@ check() {
 }
 
 [ "$1" = b ] && need_decoder "$@"
+# Another delivery has taken the file away: its end is this one's too.
+taken() {
+    check "$path" || {
+        sleep 1
+        check "$path"
+    } || {
+        trailer sum
+        exit 0
+    }
+    stat_of "$path"
+    trailer "ok $mode $checked"
+    exit 0
+}
+
 part=
 absolute
 if [ -d "$path" ]; then
@@ -45,6 +60,8 @@ fi
 [ -h "$path" ] && path=$(readlink -f "$path"; echo .) && path=${path%??}
 directory=${path%/*}/
 [ -d "$directory" ] || give_up noparent
+# Deliveries that run at the same time each write a file of their own.
+[ $# -gt 0 ] && staged=$staged.$$
 # The rename that shows the file is inside one directory, thus inside one file system.
 part=$directory${staged##*/}.part
 if [ $# -gt 0 ]; then
@@ -60,7 +77,10 @@ elif [ ! -e "$staged" ]; then
         exit 0
     fi
 fi
-check "$staged" || give_up sum
+check "$staged" || {
+    [ -e "$staged" ] || taken
+    give_up sum
+}
 
 owner=
 if [ -e "$path" ]; then
@@ -69,10 +89,14 @@ if [ -e "$path" ]; then
 fi
 [ "$wanted" = - ] && wanted=$new_mode
 [ "$staged" = "$part" ] || mv -f "$staged" "$part" || {
+    [ -e "$staged" ] || taken
     [ -w "$directory" ] || give_up denied
     give_up full
 }
 [ -n "$owner" ] && [ "$owner" != 0:0 ] && chown "$owner" "$part"
 chmod "$wanted" "$part"
-mv -f "$part" "$path" || give_up denied
+mv -f "$part" "$path" || {
+    [ -e "$part" ] || taken
+    give_up denied
+}
 trailer "ok $wanted $checked"

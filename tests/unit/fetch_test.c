@@ -1,6 +1,7 @@
 /* Files out of a guest, whole or not at all. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,13 +65,18 @@ static void on_done(void *context, const pq_error *failure, const pq_fetch_resul
 static void start(const char *path)
 {
     pq_fetch_events events = {.progress = on_progress, .done = on_done};
+    char local[128];
+    snprintf(local, sizeof local, "%s/local/file", guest.dir);
+    bool by_name = request.local_path == NULL && request.fd < 0;
+    if (by_name)
+        request.local_path = local;
     request.remote_path = path;
-    if (request.local_path == NULL && request.fd < 0)
-        request.local_path = guest_path("local/file");
     memset(&got, 0, sizeof got);
     fetch = pq_fetch_start(guest.session, &request, &events, NULL, &err);
     cr_assert_not_null(fetch, "%s", err.text);
     cr_assert_eq(got.ended, 0);
+    if (by_name)
+        request.local_path = NULL;
 }
 
 static void await(void)
@@ -295,11 +301,18 @@ Test(fetch, to_a_full_device)
     guest_must_close();
 }
 
+static void take_the_place(void *context)
+{
+    (void)context;
+    cr_assert_eq(mkdir(guest_path("local/file"), 0700), 0);
+}
+
 Test(fetch, destination_becomes_a_directory)
 {
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
+                                               .event = take_the_place});
     make("remote", 10);
     start(guest_path("remote"));
-    cr_assert_eq(mkdir(guest_path("local/file"), 0700), 0);
     await();
     cr_assert_eq(got.err.code, PQ_E_IO);
     cr_assert_eq(guest_entries("local"), 1);

@@ -23,7 +23,7 @@ static pq_config *config_of(char **items)
     return config;
 }
 
-#define ITEMS(...) ((char *[]){__VA_ARGS__, NULL})
+#define ITEMS(...) ((char **)(const char *[]){__VA_ARGS__, NULL})
 
 static void set(pq_config *config, const char *key, const char *text)
 {

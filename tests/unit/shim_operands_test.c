@@ -19,7 +19,7 @@ static pq_operands operands(char **items, int dashes)
     return made;
 }
 
-#define ITEMS(...) ((char *[]){__VA_ARGS__, NULL})
+#define ITEMS(...) ((char **)(const char *[]){__VA_ARGS__, NULL})
 
 Test(operands, exec_takes_the_vm_first)
 {
@@ -139,7 +139,7 @@ Test(operands, line_keeps_arguments_exact)
 Test(operands, line_quotes_the_program)
 {
     static const struct {
-        char *name;
+        const char *name;
         const char *line;
     } cases[] = {
         {"if", "exec 'if'"},           /* a reserved word */
@@ -151,7 +151,7 @@ Test(operands, line_quotes_the_program)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pq_buf line = {0};
-        cr_assert_eq(pq_operands_line(&cases[i].name, 1, &line, &err), 0);
+        cr_assert_eq(pq_operands_line((char **)&cases[i].name, 1, &line, &err), 0);
         cr_expect_str_eq(line.data, cases[i].line);
         pq_buf_done(&line);
     }

@@ -425,6 +425,13 @@ static pq_agent_op *file_read(pq_agent *base, const char *path, uint64_t offset,
     return send_answer(op);
 }
 
+/* Requests are carried out as soon as they are made. */
+static bool was_sent(const pq_agent_op *op)
+{
+    (void)op;
+    return true;
+}
+
 static const pq_agent_limits *get_limits(const pq_agent *base)
 {
     return &of(base)->limits;
@@ -459,6 +466,7 @@ shell_agent *shell_agent_new(pq_loop *loop)
     static const pq_agent_ops ops = {.exec_start = exec_start,
                                      .exec_status = exec_status,
                                      .file_read = file_read,
+                                     .was_sent = was_sent,
                                      .drop = op_drop,
                                      .limits = get_limits,
                                      .name = get_name,
