@@ -9,7 +9,7 @@ rm -rf "$S" "$S.files" || {
     sleep 1
     rm -rf "$S" "$S.files"
 }
-find "${S%/*}" -maxdepth 1 -type d -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 \
+find "${S%/*}" -maxdepth 1 -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 \
     -exec rm -rf {} +
 if [ -e "$S" ] || [ -e "$S.files" ]; then
     trailer left

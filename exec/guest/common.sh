@@ -37,7 +37,8 @@ unescape() {
 # stdin -> stdout, with whatever this guest has.
 base64_decode() {
     if command -v base64 >&2; then
-        base64 -d
+        # busybox' does not tell a failed write, cat does.
+        base64 -d | cat
     elif command -v openssl >&2; then
         openssl base64 -d -A
     elif command -v python3 >&2; then

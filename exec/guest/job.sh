@@ -185,8 +185,8 @@ run() {
 
 # Waits for the command and tells death by signal from an exit status above 128, which $? cannot:
 # `jobs` shows the state. bash forgets a job with `wait`, so there a trap looks first, which makes
-# `wait` return early whenever any child of ours ends; the status of a job that has ended can be
-# asked for again.
+# `wait` return early whenever any child of ours ends; then the status can be asked for again. It is
+# 127 if the first `wait` came after the end and has had the status.
 await() {
     bash=
     case $flags in
@@ -211,8 +211,13 @@ await() {
     done
     if [ -n "$bash" ]; then
         trap - CHLD
+        first=$code
         wait "$pid"
         code=$?
+        case $code/$state in
+        127/*Done\(127\)* | 127/*Exit\ 127*) ;;
+        127/*) code=$first ;;
+        esac
     fi
     signal=0
     case $state in

@@ -7,7 +7,7 @@
 
 #include "transport/base/log.h"
 
-static void locate(pq_agent_op *op, pq_ms not_before);
+static void locate(pq_agent_op *op, int64_t not_before_us);
 static void send_call(pq_agent_op *op);
 
 static void set_state(pq_agent_op *op, pq_op_state state)
@@ -44,7 +44,7 @@ pq_agent_op *pq_op_new(pq_vm_agent *agent, pq_op_kind kind, void *context)
     op->agent = agent;
     op->kind = kind;
     op->context = context;
-    op->started = pq_now();
+    op->started_us = pq_now_us();
     op->next = agent->ops;
     op->link = &agent->ops;
     if (op->next != NULL)
@@ -102,7 +102,7 @@ static void run_queue(pq_node *node, const pq_pve *pve)
             leave_queue(op);
             node->in_flight++;
             op->agent->in_flight++;
-            op->sent = pq_now();
+            op->sent_us = pq_now_us();
             set_state(op, PQ_OP_SENT);
             send_call(op);
         }
@@ -250,18 +250,18 @@ static void located(void *context, const pq_error *lookup)
         fail(op, &err);
     } else if (take_place(op, &err) == 0) {
         enqueue(op);
-    } else if (list->listed_at < op->started) {
-        locate(op, op->started);
+    } else if (list->listed_at_us < op->started_us) {
+        locate(op, op->started_us);
     } else {
         fail(op, &err);
     }
 }
 
-static void locate(pq_agent_op *op, pq_ms not_before)
+static void locate(pq_agent_op *op, int64_t not_before_us)
 {
     if (op->state != PQ_OP_LOCATING)
         set_state(op, PQ_OP_LOCATING);
-    pq_locate_wait_start(&op->agent->pve->locate, &op->wait, not_before, located, op);
+    pq_locate_wait_start(&op->agent->pve->locate, &op->wait, not_before_us, located, op);
 }
 
 /* The VM is not on op->node. Another operation may have found out before. */
@@ -276,7 +276,7 @@ static void relocate(pq_agent_op *op, const pq_error *err)
     if (known)
         enqueue(op);
     else
-        locate(op, op->sent);
+        locate(op, op->sent_us);
 }
 
 /* ---- the call ---- */

@@ -60,8 +60,8 @@ struct pq_agent_op {
     size_t count;
     bool ranges; /* READ was sent with offset, count and decode */
 
-    pq_ms started;
-    pq_ms sent; /* when its turn came */
+    int64_t started_us;
+    int64_t sent_us; /* when its turn came */
     pq_locate_wait wait;
     bool relocated; /* the VM was not where it was, and this was found out */
     pq_defer defer;

@@ -34,7 +34,7 @@ static int take_list(pq_locate *locate, const pq_json *data, pq_error *err)
         return -1;
     pq_guests_done(&locate->guests);
     locate->guests = guests;
-    locate->listed_at = locate->asked_at;
+    locate->listed_at_us = locate->asked_at_us;
     pq_trace("located", PQ_INT("guests", guests.count));
     return 0;
 }
@@ -65,13 +65,13 @@ static void fetch(pq_locate *locate)
         .gzip = true,
     };
     locate->fetching = true;
-    locate->asked_at = pq_now();
+    locate->asked_at_us = pq_now_us();
     pq_api_call_start(locate->api, &locate->call, fetched, locate);
 }
 
 static bool is_fresh(const pq_locate *locate, const pq_locate_wait *wait)
 {
-    return locate->listed_at != 0 && locate->listed_at >= wait->not_before;
+    return locate->listed_at_us != 0 && locate->listed_at_us >= wait->not_before_us;
 }
 
 /* Tells one asker, which may free everything; the others get their own turn. */
@@ -94,13 +94,13 @@ static void serve(void *context)
     wait->ready(wait->context, good ? NULL : &err);
 }
 
-void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, pq_ms not_before,
+void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, int64_t not_before_us,
                           pq_locate_fn ready, void *context)
 {
     wait->locate = locate;
     wait->ready = ready;
     wait->context = context;
-    wait->not_before = not_before;
+    wait->not_before_us = not_before_us;
     wait->failed = false;
     pq_locate_wait **end = &locate->waits;
     while (*end != NULL)

@@ -17,7 +17,7 @@ typedef struct pq_locate_wait {
     struct pq_locate *locate; /* NULL while idle */
     pq_locate_fn ready;
     void *context;
-    pq_ms not_before;
+    int64_t not_before_us;
     bool failed; /* a fetch failed while it waited */
     struct pq_locate_wait *next, **link;
 } pq_locate_wait;
@@ -26,8 +26,8 @@ typedef struct pq_locate {
     pq_loop *loop;
     pq_api *api;
     pq_guests guests;
-    pq_ms listed_at; /* when `guests` was asked for; 0: never */
-    pq_ms asked_at;  /* when the fetch under way was started */
+    int64_t listed_at_us; /* when `guests` was asked for; 0: never */
+    int64_t asked_at_us;  /* when the fetch under way was started */
     pq_api_call call;
     bool fetching;
     pq_error failure; /* of the last fetch that failed */
@@ -41,7 +41,7 @@ void pq_locate_init(pq_locate *locate, pq_loop *loop, pq_api *api);
 void pq_locate_done(pq_locate *locate);
 
 /* Calls ready(context, err) from the loop as soon as there is a list that was asked for at
- * `not_before` (pq_now()) or later. */
-void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, pq_ms not_before,
+ * `not_before_us` (pq_now_us()) or later. */
+void pq_locate_wait_start(pq_locate *locate, pq_locate_wait *wait, int64_t not_before_us,
                           pq_locate_fn ready, void *context);
 void pq_locate_wait_stop(pq_locate_wait *wait);
