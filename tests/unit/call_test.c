@@ -360,20 +360,52 @@ Test(call, dropped_on_its_way)
     cr_assert_eq(got.ended, 0);
 }
 
-Test(call, reap_frees_the_record)
+/* A record that nobody fetches would stay in the agent. */
+Test(call, dropped_is_asked_about_until_it_has_ended)
 {
-    start("sleep 0.01; echo x >>\"$1\"; echo; echo pq1 ok");
-    pq_call_hold(call, true);
-    guest_await_idle();
+    start("sleep 0.1; echo x >>\"$1\"; echo; echo pq1 ok");
     while (pq_call_pid(call) == 0) {
         pq_timer_start(guest.loop, &timer, 1, (pq_loop_fn)pq_loop_stop, guest.loop);
         guest_run();
     }
-    int64_t pid = pq_call_pid(call);
     pq_call_drop(call);
     cr_assert_not_null(guest.agent->processes);
-    pq_call_reap(guest.session, pid);
-    pq_timer_start(guest.loop, &timer, 5, (pq_loop_fn)pq_loop_stop, guest.loop);
+    while (guest.agent->processes != NULL) {
+        pq_timer_start(guest.loop, &timer, 5, (pq_loop_fn)pq_loop_stop, guest.loop);
+        guest_run();
+    }
+    cr_assert_eq(got.ended, 0);
+    cr_assert_eq(guest_times_run(), 1);
+}
+
+Test(call, reap_frees_a_record)
+{
+    start("echo x >>\"$1\"; echo; echo pq1 ok");
+    pq_call_hold(call, true);
+    while (pq_call_pid(call) == 0) {
+        pq_timer_start(guest.loop, &timer, 1, (pq_loop_fn)pq_loop_stop, guest.loop);
+        guest_run();
+    }
+    guest_await_idle();
+    pq_call_reap(guest.session, pq_call_pid(call));
+    pq_timer_start(guest.loop, &timer, 20, (pq_loop_fn)pq_loop_stop, guest.loop);
     guest_run();
     cr_assert_null(guest.agent->processes);
+    pq_call_drop(call);
+}
+
+Test(call, a_server_that_was_never_reached_is_not_waited_for)
+{
+    rule(SHELL_EXEC, 1, SHELL_REFUSE, PQ_E_CONNECT);
+    run();
+    must_fail(PQ_E_CONNECT, PQ_EFFECT_NONE);
+    cr_assert_eq(guest.agent->calls[SHELL_EXEC], 1);
+}
+
+Test(call, a_server_that_was_reached_is_waited_for)
+{
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
+                                               .fault = SHELL_REFUSE, .code = PQ_E_CONNECT});
+    run();
+    must_succeed();
 }

@@ -85,3 +85,47 @@ Test(poll, bad_answers_are_believed_after_some)
         cr_assert(pq_poll_may_retry(&err, failures, 0, 1000));
     cr_assert_not(pq_poll_may_retry(&err, PQ_POLL_BAD_ANSWERS_MAX, 0, 1000));
 }
+
+/* Simulates questions about scripts that take `took` ms; returns how many came too early. */
+static unsigned ask(pq_poll_first *first, pq_ms took, unsigned scripts)
+{
+    unsigned early = 0;
+    for (unsigned i = 0; i < scripts; i++) {
+        pq_ms age = pq_poll_first_delay(first);
+        unsigned questions = 1;
+        for (; age < took; questions++)
+            age += pq_poll_delay(age);
+        early += questions > 1;
+        pq_poll_first_learn(first, questions, age);
+    }
+    return early;
+}
+
+Test(poll, first_question_follows_what_scripts_take)
+{
+    pq_poll_first first = {0};
+    cr_assert_eq(pq_poll_first_delay(&first), 0);
+    ask(&first, 10, 200);
+    cr_assert_leq(pq_poll_first_delay(&first), 12);
+    cr_assert_geq(pq_poll_first_delay(&first), 8);
+    cr_assert_leq(ask(&first, 10, 90), 20);
+    ask(&first, 0, 2000);
+    cr_assert_eq(pq_poll_first_delay(&first), 0, "and back");
+}
+
+Test(poll, first_delay_is_bounded)
+{
+    pq_poll_first first = {0};
+    for (int i = 0; i < 10000; i++)
+        pq_poll_first_learn(&first, 2, PQ_POLL_SHORT_MS);
+    cr_assert_leq(pq_poll_first_delay(&first), PQ_POLL_FIRST_MAX_MS);
+    cr_assert_geq(pq_poll_first_delay(&first), PQ_POLL_FIRST_MAX_MS / 2);
+}
+
+Test(poll, long_commands_tell_nothing_of_short_ones)
+{
+    pq_poll_first first = {0};
+    for (int i = 0; i < 100; i++)
+        pq_poll_first_learn(&first, 50, 60000);
+    cr_assert_eq(pq_poll_first_delay(&first), 0);
+}

@@ -211,6 +211,7 @@ Test(put, pipe)
         pq_timer_start(guest.loop, &timer, 1, (pq_loop_fn)pq_loop_stop, guest.loop);
         guest_run();
     }
+    pq_timer_stop(&timer);
     must_succeed(length);
     guest_must_have("file", bytes, length, 0644);
     guest_must_close();
@@ -468,6 +469,12 @@ Test(put, without_any_checksum)
     cr_assert_not(got.result.digest_checked);
     guest_must_have("file", bytes, 1000, 0644);
     guest_must_close();
+}
+
+Test(put, nothing_to_decode_with)
+{
+    guest_hide_tools("base64 openssl python3 perl");
+    put_file(1000000);
 }
 
 Test(put, sha256_by_another_tool)

@@ -46,7 +46,7 @@ static void decode(size_t first, pq_buf *to)
             cr_assert_eq(pq_base64_decode(to, text, strlen(text), &err), 0, "%s", err.text);
             continue;
         }
-        cr_assert_str_eq(tag, "p");
+        cr_assert_str_eq(tag, script.no_decoder ? "P" : "p");
         for (const char *c = text; *c != '\0'; c++) {
             char byte = *c;
             if (*c == '\\' && c[1] == '0') {
@@ -275,6 +275,26 @@ Test(script, items_stay_within_all_limits)
         }
         free(bytes);
     }
+}
+
+Test(script, without_a_decoder_everything_is_escaped)
+{
+    char *bytes = make_bytes(600000, "random");
+    begin();
+    script.no_decoder = true;
+    size_t taken = add(&big, bytes, 600000, 4096);
+    cr_assert_gt(taken, 80000);
+    cr_assert_gt(script.count, 4 + 2);
+    pq_script_done(&script);
+    for (size_t i = 0; i < 300; i++) {
+        begin();
+        script.no_decoder = true;
+        pq_agent_limits limits = {.arg_bytes = 5 + 37 * (i % 50),
+                                  .args_bytes = script.bytes + i * i % 9973};
+        add(&limits, bytes, i * 53 % 20000, i % 2 ? 1 : 512);
+        pq_script_done(&script);
+    }
+    free(bytes);
 }
 
 Test(script, exact_fill_for_each_remaining_byte)
