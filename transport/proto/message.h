@@ -46,7 +46,7 @@ typedef struct pq_message_hello {
 typedef struct pq_message_exec {
     const char *cmd;
     const char *executable; /* NULL: the option's value */
-    const char *cwd;        /* NULL: the option's value */
+    const char *cwd;        /* NULL: the home directory */
     pq_env_entry *env;
     size_t env_count;
     pq_ms timeout_ms;  /* 0: the option's value */
