@@ -246,8 +246,10 @@ Test(call, too_large_is_not_tried_again)
 
 Test(call, bad_answers_are_tried_some_times)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_BAD_ANSWER, .final = true});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_BAD_ANSWER,
+                                               .final = true});
     run();
     must_fail(PQ_E_BAD_ANSWER, PQ_EFFECT_UNKNOWN);
     cr_assert_eq(guest.agent->calls[SHELL_STATUS], 4);
@@ -255,8 +257,10 @@ Test(call, bad_answers_are_tried_some_times)
 
 Test(call, status_refused_for_good)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_PERMISSION, .final = true});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_PERMISSION,
+                                               .final = true});
     run();
     must_fail(PQ_E_PERMISSION, PQ_EFFECT_UNKNOWN);
 }
@@ -273,11 +277,15 @@ static void keep_line(void *context, pq_log_level level, const char *line)
 Test(call, a_long_wait_is_told_once)
 {
     pq_log_set_sink(keep_line, NULL);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .times = 1,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_AGENT_DOWN,
                                                .delay = 1600});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .times = 1,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_AGENT_DOWN});
     run();
     must_succeed();
     char *first = strstr(said, "trying again for up to 20 s");
@@ -338,8 +346,10 @@ Test(call, held_while_it_is_polled)
 
 Test(call, may_not_have_run_while_refused)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_AGENT_DOWN, .times = 1});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_AGENT_DOWN,
+                                               .times = 1});
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_SILENT});
     start(SCRIPT);
     pq_timer_start(guest.loop, &timer, 30, (pq_loop_fn)pq_loop_stop, guest.loop);
@@ -402,10 +412,19 @@ Test(call, a_server_that_was_never_reached_is_not_waited_for)
     cr_assert_eq(guest.agent->calls[SHELL_EXEC], 1);
 }
 
+Test(call, a_connection_that_times_out_is_not_waited_for)
+{
+    rule(SHELL_EXEC, 1, SHELL_REFUSE, PQ_E_TIMEOUT);
+    run();
+    must_fail(PQ_E_TIMEOUT, PQ_EFFECT_NONE);
+}
+
 Test(call, a_server_that_was_reached_is_waited_for)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_CONNECT});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_CONNECT});
     run();
     must_succeed();
 }

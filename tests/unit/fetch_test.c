@@ -169,8 +169,8 @@ Test(fetch, large_file_by_slices)
 
 Test(fetch, odd_names)
 {
-    static const char *const names[] = {"-n",         "a b",  "new\nline\n", "\xFF\x80",
-                                        "'\"\\$(id)", "*",    "\xC3\xA4",    "end\\"};
+    static const char *const names[] = {"-n",         "a b", "new\nline\n", "\xFF\x80",
+                                        "'\"\\$(id)", "*",   "\xC3\xA4",    "end\\"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         for (size_t length = 10; length <= 100000; length += 99990) {
             make(names[i], length);
@@ -309,8 +309,8 @@ static void take_the_place(void *context)
 
 Test(fetch, destination_becomes_a_directory)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .event = take_the_place});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_STATUS, .times = 1, .event = take_the_place});
     make("remote", 10);
     start(guest_path("remote"));
     await();
@@ -344,8 +344,9 @@ Test(fetch, directory)
 
 Test(fetch, unreadable)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .fault = SHELL_END,
-                                               .answer = "\npq1 denied\n"});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_STATUS, .fault = SHELL_END, .answer = "\npq1 denied\n"});
     start(guest_path("remote"));
     must_fail(PQ_E_REMOTE_FILE);
 }
@@ -360,15 +361,17 @@ Test(fetch, no_remote_tmp_for_an_odd_name)
 
 Test(fetch, strange_answer)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .fault = SHELL_END,
-                                               .answer = "\npq1 hello\n"});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_STATUS, .fault = SHELL_END, .answer = "\npq1 hello\n"});
     start(guest_path("remote"));
     must_fail(PQ_E_BAD_ANSWER);
 }
 
 Test(fetch, answer_without_a_size)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .fault = SHELL_END,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .fault = SHELL_END,
                                                .answer = "\npq1 ok - 644 whole=1\n"});
     start(guest_path("remote"));
     must_fail(PQ_E_BAD_ANSWER);
@@ -384,11 +387,12 @@ static void change(void *context)
 
 Test(fetch, changed_while_it_is_read)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 1, .times = 1,
-                                               .event = change});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_READ, .skip = 1, .times = 1, .event = change});
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
                                                .part = guest_file_script(PQ_FILE_SUM),
-                                               .times = 1, .fault = SHELL_REFUSE,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
                                                .code = PQ_E_AGENT_DOWN});
     make("remote", 3000000);
     start(guest_path("remote"));
@@ -404,11 +408,12 @@ static void remove_it(void *context)
 
 Test(fetch, gone_while_it_is_read)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 1, .times = 1,
-                                               .event = remove_it});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_READ, .skip = 1, .times = 1, .event = remove_it});
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
                                                .part = guest_file_script(PQ_FILE_SUM),
-                                               .times = 1, .fault = SHELL_REFUSE,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
                                                .code = PQ_E_AGENT_DOWN});
     make("remote", 3000000);
     start(guest_path("remote"));
@@ -416,10 +421,22 @@ Test(fetch, gone_while_it_is_read)
     guest_must_close();
 }
 
+Test(fetch, gone_when_it_is_summed)
+{
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = guest_file_script(PQ_FILE_SUM),
+                                               .fault = SHELL_END,
+                                               .answer = "\npq1 missing\n"});
+    make("remote", 3000000);
+    start(guest_path("remote"));
+    must_fail(PQ_E_NOT_FOUND);
+}
+
 Test(fetch, wrong_sum_of_a_small_file)
 {
     shell_agent_rule(guest.agent,
-                     (shell_rule){.call = SHELL_STATUS, .fault = SHELL_END,
+                     (shell_rule){.call = SHELL_STATUS,
+                                  .fault = SHELL_END,
                                   .answer = "abc\npq1 ok 3 644 whole=1 sha256=00 cksum=-\n"});
     start(guest_path("remote"));
     must_fail(PQ_E_CHECKSUM);
@@ -457,8 +474,10 @@ Test(fetch, lost_answers)
     guest_file_rule(PQ_FILE_OPEN, SHELL_EXEC, 0, 1, SHELL_LOSE, PQ_E_NETWORK);
     guest_file_rule(PQ_FILE_OPEN, SHELL_STATUS, 1, 1, SHELL_FORGET, PQ_OK);
     guest_file_rule(PQ_FILE_SUM, SHELL_STATUS, 0, 1, SHELL_FORGET, PQ_OK);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 1, .times = 3,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){
+            .call = SHELL_READ, .skip = 1, .times = 3, .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
     fetch_file(3000001);
 }
 
@@ -471,8 +490,10 @@ Test(fetch, opening_refused)
 
 Test(fetch, reading_refused)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_PERMISSION, .final = true});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_PERMISSION,
+                                               .final = true});
     make("remote", 300000);
     start(guest_path("remote"));
     must_fail(PQ_E_PERMISSION);
@@ -483,7 +504,8 @@ Test(fetch, sum_refused)
 {
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
                                                .part = guest_file_script(PQ_FILE_SUM),
-                                               .fault = SHELL_REFUSE, .code = PQ_E_PERMISSION,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_PERMISSION,
                                                .final = true});
     make("remote", 300000);
     start(guest_path("remote"));
@@ -496,8 +518,10 @@ Test(fetch, guest_gone)
     guest.connect_timeout = 200;
     guest_open_session(guest.remote_tmp);
     guest.agent->limits.offset_reads = false;
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 2,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ,
+                                               .skip = 2,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_AGENT_DOWN});
     make("remote", 3000000);
     start(guest_path("remote"));
     must_fail(PQ_E_AGENT_DOWN);
@@ -509,7 +533,8 @@ Test(fetch, cleaning_fails)
     guest.agent->limits.offset_reads = false;
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
                                                .part = guest_file_script(PQ_FILE_DROP),
-                                               .fault = SHELL_REFUSE, .code = PQ_E_PERMISSION,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_PERMISSION,
                                                .final = true});
     make("remote", 300000);
     start(guest_path("remote"));
@@ -576,8 +601,8 @@ Test(fetch, dropped)
 {
     make("remote", 3000000);
     start(guest_path("remote"));
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 2,
-                                               .fault = SHELL_SILENT});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_READ, .skip = 2, .fault = SHELL_SILENT});
     pq_timer_start(guest.loop, &timer, 150, (pq_loop_fn)pq_loop_stop, guest.loop);
     guest_run();
     pq_fetch_drop(fetch);

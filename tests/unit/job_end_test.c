@@ -39,8 +39,8 @@ static void cancel_when_it_runs(void *context)
 
 static void on_call(shell_call call, const char *part, void (*event)(void *context))
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = call, .part = part, .times = 1,
-                                               .event = event});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = call, .part = part, .times = 1, .event = event});
 }
 
 static void must_be_cancelled(pq_effect effect, unsigned times_run)
@@ -61,8 +61,9 @@ Test(job_end, cancelled_before_anything_was_sent)
 
 Test(job_end, cancelled_while_the_agent_is_down)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
     guest_job_start(&job, ONCE "true");
     pq_timer_start(guest.loop, &timer, 30, cancel, NULL);
     must_be_cancelled(PQ_EFFECT_NONE, 0);
@@ -97,8 +98,7 @@ Test(job_end, output_up_to_then_is_delivered)
 
 Test(job_end, cancelled_by_signal_handler_of_its_own)
 {
-    guest_job_start(&job, "trap 'echo bye; exit 0' TERM; " ONCE
-                          "while :; do sleep 0.05; done");
+    guest_job_start(&job, "trap 'echo bye; exit 0' TERM; " ONCE "while :; do sleep 0.05; done");
     cancel_when_it_runs(NULL);
     must_be_cancelled(PQ_EFFECT_DONE, 1);
     guest_job_must_print(&job, "bye\n", 4);
@@ -130,8 +130,10 @@ Test(job_end, a_second_cancel_kills)
 
 Test(job_end, cancelled_while_it_is_watched)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_job,
-                                               .times = 1, .fault = SHELL_FORGET});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_job,
+                                               .times = 1,
+                                               .fault = SHELL_FORGET});
     on_call(SHELL_STATUS, pq_guest_look, cancel);
     guest_job_start(&job, ONCE "sleep 1000");
     must_be_cancelled(PQ_EFFECT_DONE, 1);
@@ -187,11 +189,15 @@ Test(job_end, cancelled_while_it_reads_its_stdin)
 
 Test(job_end, lost_kills_are_repeated)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_kill,
-                                               .times = 2, .fault = SHELL_REFUSE,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_kill,
+                                               .times = 2,
+                                               .fault = SHELL_REFUSE,
                                                .code = PQ_E_AGENT_DOWN});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_kill,
-                                               .times = 1, .fault = SHELL_LOSE,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_kill,
+                                               .times = 1,
+                                               .fault = SHELL_LOSE,
                                                .code = PQ_E_NETWORK});
     guest_job_start(&job, ONCE "sleep 1000");
     cancel_when_it_runs(NULL);
@@ -201,8 +207,10 @@ Test(job_end, lost_kills_are_repeated)
 
 Test(job_end, kill_refused_for_good)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_kill,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_VM_STOPPED,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_kill,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_VM_STOPPED,
                                                .final = true});
     guest_job_start(&job, ONCE "sleep 1000");
     cancel_when_it_runs(NULL);
@@ -274,8 +282,9 @@ Test(job_end, timeout)
 Test(job_end, timeout_before_it_was_started)
 {
     job.request.timeout = 100;
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
     guest_job_start(&job, ONCE "true");
     guest_job_must_fail(&job, PQ_E_TIMEOUT, PQ_EFFECT_NONE);
     cr_assert_eq(guest_times_run(), 0);

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "exec/guest_scripts.h"
-#include "tests/unit/support/guest_bench.h"
+#include "tests/unit/support/guest_file.h"
 
 #define ONCE "echo x >>$RAN; "
 #define UNTIL_GO "while [ ! -e $DIR/go ]; do sleep 0.02; done; "
@@ -44,8 +44,12 @@ static void run_cat(void)
 
 static void rule(shell_call call, unsigned skip, shell_fault fault, pq_code code)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = call, .part = pq_guest_piece, .skip = skip,
-                                               .times = 1, .fault = fault, .code = code});
+    shell_agent_rule(guest.agent, (shell_rule){.call = call,
+                                               .part = pq_guest_piece,
+                                               .skip = skip,
+                                               .times = 1,
+                                               .fault = fault,
+                                               .code = code});
 }
 
 Test(job_input, a_few_bytes)
@@ -113,10 +117,15 @@ Test(job_input, lost_answers)
 Test(job_input, pieces_overtake_each_other)
 {
     stream(2 * 1048576);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_piece,
-                                               .skip = 1, .times = 1, .delay = 150});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_piece,
-                                               .skip = 2, .times = 1, .fault = SHELL_REFUSE,
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){
+            .call = SHELL_EXEC, .part = pq_guest_piece, .skip = 1, .times = 1, .delay = 150});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_piece,
+                                               .skip = 2,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
                                                .code = PQ_E_AGENT_DOWN});
     run_cat();
 }
@@ -124,8 +133,10 @@ Test(job_input, pieces_overtake_each_other)
 Test(job_input, pieces_come_before_the_launcher)
 {
     stream(1000);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_job,
-                                               .times = 2, .fault = SHELL_REFUSE,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_job,
+                                               .times = 2,
+                                               .fault = SHELL_REFUSE,
                                                .code = PQ_E_AGENT_DOWN});
     run_cat();
     cr_assert_geq(shell_agent_count(guest.agent, SHELL_EXEC, pq_guest_piece), 2);
@@ -141,8 +152,10 @@ Test(job_input, too_large_pieces_are_cut_anew)
 Test(job_input, every_piece_is_too_large)
 {
     stream(1000000);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_piece,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_TOO_LARGE});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_piece,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_TOO_LARGE});
     guest_job_start(&job, "cat");
     guest_job_await(&job);
     cr_assert_eq(job.err.code, PQ_E_TOO_LARGE);
@@ -279,4 +292,42 @@ Test(job_input, nothing_to_decode_with_and_all_there)
     job.request.input = bytes;
     job.request.input_length = job.input_length = 300000;
     run_cat();
+}
+
+Test(job_input, no_space_for_pieces)
+{
+    guest_limit_tmp("1m");
+    stream(6 * 1048576);
+    guest_job_start(&job, ONCE "sleep 1000");
+    guest_job_await(&job);
+    guest_must_close();
+    guest_unlimit_tmp();
+    cr_assert_eq(job.err.code, PQ_E_GUEST_FULL, "%s", job.err.text);
+    cr_assert_eq(job.err.effect, PQ_EFFECT_DONE);
+    cr_assert_eq(guest_times_run(), 1);
+}
+
+Test(job_input, more_in_parallel_than_pieces)
+{
+    guest.agent->limits.parallel = 100;
+    stream(3 * 1048576);
+    run_cat();
+}
+
+Test(job_input, what_comes_after_the_end_is_dropped)
+{
+    pq_error err;
+    job.input = "";
+    guest_job_start(&job, "exec <&-; sleep 0.1");
+    while (pq_job_input_room(job.job) > 0) {
+        cr_assert_eq(pq_job_input(job.job, "x", 1, &err), 0);
+        pq_timer_start(guest.loop, &go_timer, 5, (pq_loop_fn)pq_loop_stop, guest.loop);
+        guest_run();
+        if (job.ended)
+            break;
+    }
+    pq_timer_stop(&go_timer);
+    guest_job_await(&job);
+    cr_assert_eq(job.err.code, PQ_OK, "%s", job.err.text);
+    guest_must_close();
 }

@@ -83,10 +83,12 @@ Test(job_output, server_without_offsets_after_all)
 Test(job_output, lost_reads)
 {
     write_bytes(3000001);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 1, .times = 2,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 5, .times = 1,
-                                               .delay = 100});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){
+            .call = SHELL_READ, .skip = 1, .times = 2, .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_READ, .skip = 5, .times = 1, .delay = 100});
     run_cat(3000001);
 }
 
@@ -94,10 +96,14 @@ Test(job_output, lost_reads_of_slices)
 {
     guest.agent->limits.offset_reads = false;
     write_bytes(3000001);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 1, .times = 2,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_slice,
-                                               .times = 2, .fault = SHELL_LOSE,
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){
+            .call = SHELL_READ, .skip = 1, .times = 2, .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_slice,
+                                               .times = 2,
+                                               .fault = SHELL_LOSE,
                                                .code = PQ_E_NETWORK});
     run_cat(3000001);
 }
@@ -105,16 +111,20 @@ Test(job_output, lost_reads_of_slices)
 Test(job_output, launcher_forgotten)
 {
     write_bytes(300000);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_job,
-                                               .times = 1, .fault = SHELL_FORGET});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_job,
+                                               .times = 1,
+                                               .fault = SHELL_FORGET});
     run_cat(300000);
 }
 
 Test(job_output, launcher_forgotten_after_its_end)
 {
     write_bytes(300000);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_job,
-                                               .times = 1, .fault = SHELL_LOSE,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_job,
+                                               .times = 1,
+                                               .fault = SHELL_LOSE,
                                                .code = PQ_E_NETWORK});
     run_cat(300000);
 }
@@ -122,8 +132,10 @@ Test(job_output, launcher_forgotten_after_its_end)
 Test(job_output, unreadable)
 {
     write_bytes(300000);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_REMOTE_FILE, .final = true});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_REMOTE_FILE,
+                                               .final = true});
     guest_job_start(&job, ONCE "cat $DIR/bytes");
     guest_job_await(&job);
     cr_assert_eq(job.err.code, PQ_E_REMOTE_FILE);
@@ -156,10 +168,13 @@ Test(job_output, live_survives_lost_answers)
 {
     job.request.live = true;
     job.on_output = go_on;
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .times = 2,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look,
-                                               .times = 1, .fault = SHELL_LOSE,
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_EXEC, .times = 2, .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_look,
+                                               .times = 1,
+                                               .fault = SHELL_LOSE,
                                                .code = PQ_E_NETWORK});
     guest_job_run(&job, ONCE "printf out; printf err >&2; " UNTIL_GO "printf more");
     guest_job_must_print(&job, "outmore", 7);
@@ -299,10 +314,47 @@ static void forget_all(void *context)
 Test(job_output, live_agent_restart)
 {
     job.request.live = true;
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look,
-                                               .times = 1, .event = forget_all});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look, .times = 1, .event = forget_all});
     guest_job_start(&job, ONCE "printf out; sleep 1000");
     guest_job_must_fail(&job, PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN);
     cr_assert_eq(guest_times_run(), 1);
     guest_must_close();
+}
+
+Test(job_output, look_refused_for_good)
+{
+    job.request.live = true;
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_look,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_PERMISSION,
+                                               .final = true});
+    guest_job_start(&job, ONCE "sleep 1000");
+    guest_job_await(&job);
+    cr_assert_eq(job.err.code, PQ_E_PERMISSION);
+    cr_assert_eq(guest_times_run(), 1);
+}
+
+static void cut_files(void *context)
+{
+    char command[256];
+    (void)context;
+    guest_await_file("done");
+    snprintf(command, sizeof command, "truncate -s 100000 '%s'/*.o", pq_session_dir(guest.session));
+    cr_assert_eq(system(command), 0);
+}
+
+/* What the launcher has counted is not there any more. */
+Test(job_output, lost_before_it_was_read)
+{
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_job,
+                                               .fault = SHELL_END,
+                                               .answer = "\npq1 end 0 0 3000000 - inline=1\n",
+                                               .event = cut_files});
+    write_bytes(3000000);
+    guest_job_start(&job, ONCE "cat $DIR/bytes; touch $DIR/done");
+    guest_job_must_fail(&job, PQ_E_REMOTE_FILE, PQ_EFFECT_DONE);
 }

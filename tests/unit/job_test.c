@@ -26,8 +26,9 @@ TestSuite(job, .init = guest_setup, .fini = teardown, .timeout = 30);
 
 static void rule(shell_call call, const char *part, shell_fault fault, pq_code code)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = call, .part = part, .times = 1,
-                                               .fault = fault, .code = code});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = call, .part = part, .times = 1, .fault = fault, .code = code});
 }
 
 static void must_have_run_once(void)
@@ -132,8 +133,9 @@ Test(job, environment_directory_and_executable)
 
 Test(job, what_a_login_would_have_set)
 {
-    guest_job_run(&job, "umask; [ -n \"$HOME\" ] && [ \"$PWD\" = \"$HOME\" ] && [ -n \"$USER\" ] && "
-                        "[ -n \"$SHELL\" ] && echo yes; [ -t 0 ] || cat");
+    guest_job_run(&job,
+                  "umask; [ -n \"$HOME\" ] && [ \"$PWD\" = \"$HOME\" ] && [ -n \"$USER\" ] && "
+                  "[ -n \"$SHELL\" ] && echo yes; [ -t 0 ] || cat");
     cr_assert_str_eq(job.out.data, "0022\nyes\n");
     guest_must_close();
 }
@@ -247,8 +249,10 @@ Test(job, status_lost)
 
 Test(job, garbled_status)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .fault = SHELL_LOSE, .code = PQ_E_BAD_ANSWER,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .times = 1,
+                                               .fault = SHELL_LOSE,
+                                               .code = PQ_E_BAD_ANSWER,
                                                .final = true});
     guest_job_run(&job, ONCE "printf out");
     guest_job_must_print(&job, "out", 3);
@@ -258,8 +262,9 @@ Test(job, garbled_status)
 
 Test(job, answer_without_a_trailer)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .fault = SHELL_END, .answer = "noise"});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_STATUS, .times = 1, .fault = SHELL_END, .answer = "noise"});
     guest_job_run(&job, ONCE "printf out");
     guest_job_must_print(&job, "out", 3);
     must_have_run_once();
@@ -268,8 +273,11 @@ Test(job, answer_without_a_trailer)
 
 Test(job, several_starts_lost)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_job, .times = 3,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_job,
+                                               .times = 3,
+                                               .fault = SHELL_LOSE,
+                                               .code = PQ_E_NETWORK});
     guest_job_run(&job, ONCE "printf out");
     guest_job_must_print(&job, "out", 3);
     must_have_run_once();
@@ -288,8 +296,9 @@ static void allow(void *context)
 Test(job, forgotten_launcher_is_replaced_by_looks)
 {
     rule(SHELL_STATUS, pq_guest_job, SHELL_FORGET, PQ_OK);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look,
-                                               .times = 1, .event = allow});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look, .times = 1, .event = allow});
     guest_job_run(&job, ONCE "printf out; " UNTIL_GO "printf more; printf err >&2");
     guest_job_must_print(&job, "outmore", 7);
     cr_assert_str_eq(job.err_out.data, "err");
@@ -309,8 +318,10 @@ static void forget_files(void *context)
 Test(job, files_gone_while_watched)
 {
     rule(SHELL_STATUS, pq_guest_job, SHELL_FORGET, PQ_OK);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look,
-                                               .times = 1, .event = forget_files});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_look,
+                                               .times = 1,
+                                               .event = forget_files});
     guest_job_start(&job, ONCE "sleep 1000");
     guest_job_must_fail(&job, PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN);
     must_have_run_once();
@@ -334,8 +345,10 @@ static void restart_agent(void *context)
 
 Test(job, agent_restarts_while_it_runs)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_job,
-                                               .times = 1, .event = restart_agent});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_job,
+                                               .times = 1,
+                                               .event = restart_agent});
     guest_job_start(&job, ONCE "sleep 1000");
     guest_job_must_fail(&job, PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN);
     must_have_run_once();
@@ -345,8 +358,10 @@ Test(job, agent_restarts_while_it_runs)
 Test(job, agent_restarts_while_it_is_watched)
 {
     rule(SHELL_STATUS, pq_guest_job, SHELL_FORGET, PQ_OK);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_look,
-                                               .times = 1, .event = restart_agent});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_look,
+                                               .times = 1,
+                                               .event = restart_agent});
     guest_job_start(&job, ONCE "sleep 1000");
     guest_job_must_fail(&job, PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN);
     must_have_run_once();
@@ -357,8 +372,9 @@ Test(job, guest_down_for_good)
 {
     guest.connect_timeout = 300;
     guest_open_session(guest.remote_tmp);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
     guest_job_start(&job, ONCE "true");
     guest_job_must_fail(&job, PQ_E_AGENT_DOWN, PQ_EFFECT_NONE);
     cr_assert_eq(guest_times_run(), 0);
@@ -369,8 +385,9 @@ Test(job, guest_down_after_a_lost_start)
     guest.connect_timeout = 300;
     guest_open_session(guest.remote_tmp);
     rule(SHELL_EXEC, NULL, SHELL_LOSE, PQ_E_NETWORK);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
     guest_job_start(&job, ONCE "true");
     guest_job_must_fail(&job, PQ_E_AGENT_DOWN, PQ_EFFECT_UNKNOWN);
     must_have_run_once();
@@ -378,8 +395,10 @@ Test(job, guest_down_after_a_lost_start)
 
 Test(job, refused_for_good)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_VM_STOPPED, .final = true});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_VM_STOPPED,
+                                               .final = true});
     guest_job_start(&job, ONCE "true");
     guest_job_must_fail(&job, PQ_E_VM_STOPPED, PQ_EFFECT_NONE);
     cr_assert_eq(guest.agent->calls[SHELL_EXEC], 1);
@@ -396,8 +415,10 @@ static void lose_memory_files(void *context)
  * is gone, with the age of the try made longer than any uptime. */
 Test(job, lost_claim_in_a_guest_that_is_up_for_longer_runs)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_job,
-                                               .times = 1, .fault = SHELL_LOSE,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_job,
+                                               .times = 1,
+                                               .fault = SHELL_LOSE,
                                                .code = PQ_E_NETWORK,
                                                .event = lose_memory_files});
     guest_job_run(&job, ONCE "true");
@@ -407,33 +428,40 @@ Test(job, lost_claim_in_a_guest_that_is_up_for_longer_runs)
 
 Test(job, launcher_says_restarted)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .fault = SHELL_END, .answer = "\npq1 restarted\n"});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .times = 1,
+                                               .fault = SHELL_END,
+                                               .answer = "\npq1 restarted\n"});
     guest_job_start(&job, "true");
     guest_job_must_fail(&job, PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN);
 }
 
 Test(job, launcher_says_none)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .fault = SHELL_END, .answer = "\npq1 none\n"});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .times = 1,
+                                               .fault = SHELL_END,
+                                               .answer = "\npq1 none\n"});
     guest_job_start(&job, "true");
     guest_job_must_fail(&job, PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN);
 }
 
 Test(job, launcher_says_what_nobody_knows)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .times = 1,
-                                               .fault = SHELL_END, .answer = "\npq1 hello 1\n"});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .times = 1,
+                                               .fault = SHELL_END,
+                                               .answer = "\npq1 hello 1\n"});
     guest_job_start(&job, "true");
     guest_job_must_fail(&job, PQ_E_BAD_ANSWER, PQ_EFFECT_UNKNOWN);
 }
 
 Test(job, absurd_numbers_in_the_answer)
 {
-    shell_agent_rule(guest.agent,
-                     (shell_rule){.call = SHELL_STATUS, .times = 1, .fault = SHELL_END,
-                                  .answer = "\npq1 end 999 4711 - - inline=1\n"});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .times = 1,
+                                               .fault = SHELL_END,
+                                               .answer = "\npq1 end 999 4711 - - inline=1\n"});
     guest_job_start(&job, "true");
     guest_job_await(&job);
     cr_assert_eq(job.err.code, PQ_OK);
@@ -520,224 +548,4 @@ Test(job, no_space_for_stdin)
     cr_assert_eq(job.err.code, PQ_E_GUEST_FULL, "%s", job.err.text);
     cr_assert_eq(job.err.effect, PQ_EFFECT_NONE);
     cr_assert_eq(guest_times_run(), 0);
-}
-
-/* ---- without a directory ---- */
-
-static void make_plain(void)
-{
-    static char missing[128];
-    snprintf(missing, sizeof missing, "%s/missing", guest.dir);
-    guest_open_session(missing);
-}
-
-Test(job, plain)
-{
-    make_plain();
-    guest_job_start(&job, ONCE "printf out; printf err >&2; exit 4");
-    guest_job_await(&job);
-    cr_assert_eq(job.err.code, PQ_OK, "%s", job.err.text);
-    cr_assert_eq(job.result.exit_code, 4);
-    guest_job_must_print(&job, "out", 3);
-    cr_assert_str_eq(job.err_out.data, "err");
-    must_have_run_once();
-    cr_assert(pq_session_is_plain(guest.session));
-    unsigned calls = guest.agent->calls[SHELL_EXEC];
-    guest_job second = {0};
-    guest_job_run(&second, ONCE "printf two");
-    guest_job_must_print(&second, "two", 3);
-    guest_job_done(&second);
-    cr_assert_eq(guest.agent->calls[SHELL_EXEC], calls + 1, "it is remembered");
-    cr_assert_eq(guest_times_run(), 2);
-    guest_must_close();
-}
-
-Test(job, plain_stdin)
-{
-    char *bytes = guest_bytes(65536);
-    make_plain();
-    job.request.input = bytes;
-    job.request.input_length = 65536;
-    guest_job_run(&job, ONCE "cat");
-    guest_job_must_print(&job, bytes, 65536);
-    must_have_run_once();
-    free(bytes);
-}
-
-Test(job, plain_stdin_too_long)
-{
-    char *bytes = guest_bytes(65537);
-    make_plain();
-    job.request.input = bytes;
-    job.request.input_length = 65537;
-    guest_job_start(&job, ONCE "cat");
-    guest_job_must_fail(&job, PQ_E_REMOTE_TMP, PQ_EFFECT_NONE);
-    cr_assert_eq(guest_times_run(), 0);
-    free(bytes);
-}
-
-Test(job, plain_stdin_streamed)
-{
-    make_plain();
-    job.input = "streamed";
-    job.input_length = 8;
-    job.input_open = true;
-    guest_job_start(&job, ONCE "cat");
-    guest_job_must_fail(&job, PQ_E_REMOTE_TMP, PQ_EFFECT_NONE);
-    cr_assert_eq(guest_times_run(), 0);
-}
-
-Test(job, plain_stdin_streamed_that_has_ended_by_then)
-{
-    make_plain();
-    job.input = "streamed";
-    job.input_length = 8;
-    guest_job_run(&job, ONCE "cat");
-    guest_job_must_print(&job, "streamed", 8);
-    must_have_run_once();
-}
-
-Test(job, plain_lost_start_is_not_repeated)
-{
-    make_plain();
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .skip = 1, .times = 1,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
-    guest_job_start(&job, ONCE "true");
-    guest_job_must_fail(&job, PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN);
-    guest_await_idle();
-    must_have_run_once();
-}
-
-Test(job, plain_lost_end_is_not_repeated)
-{
-    make_plain();
-    /* " pn ": the flags of a launcher without a directory. */
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = " pn ",
-                                               .fault = SHELL_FORGET});
-    guest_job_start(&job, ONCE "true");
-    guest_job_must_fail(&job, PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN);
-    guest_await_idle();
-    must_have_run_once();
-}
-
-Test(job, plain_output_of_a_mebibyte)
-{
-    char *bytes = guest_bytes(1048576);
-    guest_write("bytes", bytes, 1048576);
-    make_plain();
-    guest_job_run(&job, ONCE "cat $DIR/bytes");
-    guest_job_must_print(&job, bytes, 1048576);
-    must_have_run_once();
-    free(bytes);
-}
-
-/* ---- long commands ---- */
-
-/* A command of `length` bytes that prints its comment's length. */
-static char *long_command(size_t length)
-{
-    static const char end[] = "'; " ONCE "printf %s ${#x}";
-    char *text = malloc(length + 1);
-    memset(text, 'x', length);
-    memcpy(text, "x='", 3);
-    strcpy(text + length - strlen(end), end);
-    return text;
-}
-
-static void run_long(size_t length)
-{
-    char number[32];
-    char *text = long_command(length);
-    guest_job_run(&job, text);
-    snprintf(number, sizeof number, "%zu", length - strlen("'; " ONCE "printf %s ${#x}") - 3);
-    guest_job_must_print(&job, number, strlen(number));
-    must_have_run_once();
-    free(text);
-}
-
-Test(job, command_in_several_arguments)
-{
-    run_long(100000);
-    cr_assert_eq(guest.agent->calls[SHELL_EXEC], 1);
-    guest_must_close();
-}
-
-/* Its shell takes it as one argument, of at most 128 KiB. */
-Test(job, command_longer_than_an_argument)
-{
-    run_long(300000);
-    guest_must_close();
-}
-
-Test(job, command_of_a_mebibyte_is_staged)
-{
-    run_long(1048576);
-    cr_assert_geq(shell_agent_count(guest.agent, SHELL_EXEC, pq_guest_piece), 2);
-    guest_must_close();
-}
-
-Test(job, staging_survives_lost_answers)
-{
-    rule(SHELL_EXEC, pq_guest_piece, SHELL_LOSE, PQ_E_NETWORK);
-    rule(SHELL_STATUS, pq_guest_piece, SHELL_LOSE, PQ_E_NETWORK);
-    run_long(1048576);
-    guest_must_close();
-}
-
-Test(job, staging_without_a_directory)
-{
-    char *text = long_command(1048576);
-    make_plain();
-    guest_job_start(&job, text);
-    guest_job_must_fail(&job, PQ_E_REMOTE_TMP, PQ_EFFECT_NONE);
-    free(text);
-}
-
-Test(job, staging_without_space)
-{
-    char *text = long_command(1048576);
-    make_small_tmp("100k");
-    guest_job_start(&job, text);
-    guest_job_await(&job);
-    guest_must_close();
-    umount(guest.remote_tmp);
-    free(text);
-    cr_assert_eq(job.err.code, PQ_E_GUEST_FULL, "%s", job.err.text);
-    cr_assert_eq(job.err.effect, PQ_EFFECT_NONE);
-}
-
-Test(job, launcher_too_large_is_staged)
-{
-    guest.agent->refuse_bytes = 60000;
-    run_long(300000);
-    cr_assert_geq(shell_agent_count(guest.agent, SHELL_EXEC, pq_guest_piece), 2);
-    guest_must_close();
-}
-
-Test(job, stage_too_large_is_cut_anew)
-{
-    guest.agent->refuse_bytes = 60000;
-    run_long(1048576);
-    guest_must_close();
-}
-
-Test(job, everything_is_too_large)
-{
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_TOO_LARGE});
-    guest_job_start(&job, ONCE "true");
-    guest_job_must_fail(&job, PQ_E_TOO_LARGE, PQ_EFFECT_NONE);
-    cr_assert_eq(guest_times_run(), 0);
-    cr_assert_lt(guest.agent->calls[SHELL_EXEC], 10);
-}
-
-Test(job, everything_is_too_large_for_a_staged_command)
-{
-    char *text = long_command(1048576);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .fault = SHELL_REFUSE,
-                                               .code = PQ_E_TOO_LARGE});
-    guest_job_start(&job, text);
-    guest_job_must_fail(&job, PQ_E_TOO_LARGE, PQ_EFFECT_NONE);
-    cr_assert_lt(guest.agent->calls[SHELL_EXEC], 10);
-    free(text);
 }

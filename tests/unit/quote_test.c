@@ -73,7 +73,10 @@ Test(quote, escape_of_what_is_not_printable)
 {
     cr_assert_str_eq(escaped("a\nb\\c\td\0e", 9), "a\\nb\\\\c\\0011d\\0000e");
     cr_assert_str_eq(escaped("\xFF\x80\x7F\x01", 4), "\\0377\\0200\\0177\\0001");
-    cr_assert_str_eq(escaped("\0" "7", 2), "\\00007", "a digit behind must not join the octal");
+    cr_assert_str_eq(escaped("\0"
+                             "7",
+                             2),
+                     "\\00007", "a digit behind must not join the octal");
 }
 
 Test(quote, escape_of_nothing_appends_nothing)
@@ -142,9 +145,26 @@ Test(quote, shell_words)
 Test(quote, shells_read_words_back)
 {
     static const char *const texts[] = {
-        "",      "plain", "two words", "it's",   "''",   "$HOME `id` $(id)", "a\nb\n",
-        "\\n\\", "\"",    "-n",        "*?[a]",  "!x",   "\xC3\xA4\xFF",     "a;b&c|d",
-        "#x",    "~root", "{a,b}",     "x=y z",  "\t",   "<>()",
+        "",
+        "plain",
+        "two words",
+        "it's",
+        "''",
+        "$HOME `id` $(id)",
+        "a\nb\n",
+        "\\n\\",
+        "\"",
+        "-n",
+        "*?[a]",
+        "!x",
+        "\xC3\xA4\xFF",
+        "a;b&c|d",
+        "#x",
+        "~root",
+        "{a,b}",
+        "x=y z",
+        "\t",
+        "<>()",
     };
     char script[256], answer[128];
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

@@ -176,15 +176,17 @@ Test(range, small_slices)
 Test(range, answers_out_of_order)
 {
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .times = 1, .delay = 100});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 4, .times = 1,
-                                               .delay = 50});
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_READ, .skip = 4, .times = 1, .delay = 50});
     check_part(0, FILE_BYTES);
 }
 
 Test(range, lost_answers)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 1, .times = 2,
-                                               .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){
+            .call = SHELL_READ, .skip = 1, .times = 2, .fault = SHELL_LOSE, .code = PQ_E_NETWORK});
     check_part(0, FILE_BYTES);
 }
 
@@ -192,8 +194,10 @@ Test(range, gives_up)
 {
     guest.connect_timeout = 200;
     guest_open_session(guest.remote_tmp);
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 2,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_AGENT_DOWN});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ,
+                                               .skip = 2,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_AGENT_DOWN});
     read_part(0, FILE_BYTES);
     cr_assert_eq(got.err.code, PQ_E_AGENT_DOWN);
     cr_assert_leq(got.end, 2 * 262144);
@@ -230,8 +234,10 @@ Test(range, slices_without_space)
 Test(range, slicing_refused)
 {
     guest.agent->limits.offset_reads = false;
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_slice,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_PERMISSION,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_slice,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_PERMISSION,
                                                .final = true});
     read_part(0, FILE_BYTES);
     cr_assert_eq(got.err.code, PQ_E_PERMISSION);
@@ -253,8 +259,9 @@ static void refuse_offsets(void *context)
 /* As after the VM has moved to an older node. */
 Test(range, no_offsets_from_the_middle_on)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .skip = 3, .times = 1,
-                                               .event = refuse_offsets});
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_READ, .skip = 3, .times = 1, .event = refuse_offsets});
     check_part(5, FILE_BYTES);
     cr_assert_geq(shell_agent_count(guest.agent, SHELL_EXEC, pq_guest_slice), 1);
     guest_must_close();

@@ -93,7 +93,7 @@ Test(script, begins_with_the_shell)
 
 Test(script, scripts_are_ascii)
 {
-    const char *const texts[] = {pq_guest_common, pq_guest_job,  pq_guest_piece, pq_guest_look,
+    const char *const texts[] = {pq_guest_common, pq_guest_job,   pq_guest_piece, pq_guest_look,
                                  pq_guest_kill,   pq_guest_slice, pq_guest_close};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         for (const char *c = texts[i]; *c != '\0'; c++)
@@ -365,7 +365,9 @@ Test(trailer, the_last_one_counts)
 Test(trailer, a_forged_one_without_ours_behind_it_would_count_only_at_the_very_end)
 {
     static const char *const answers[] = {
-        "\npq1 end 0 0 - -\nmore", "\npq1 end 0 0 - -\n\n", "\npq1 end 0 0 - -\n ",
+        "\npq1 end 0 0 - -\nmore",
+        "\npq1 end 0 0 - -\n\n",
+        "\npq1 end 0 0 - -\n ",
         "\npq1 end 0 0 - -",
     };
     pq_buf buf = {0};

@@ -215,19 +215,25 @@ Test(session, close_removes_what_dead_sessions_left)
 
 Test(session, close_by_lost_calls)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .part = pq_guest_close,
-                                               .times = 1, .fault = SHELL_LOSE,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = pq_guest_close,
+                                               .times = 1,
+                                               .fault = SHELL_LOSE,
                                                .code = PQ_E_NETWORK});
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_close,
-                                               .times = 1, .fault = SHELL_FORGET});
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_close,
+                                               .times = 1,
+                                               .fault = SHELL_FORGET});
     run_a_job();
     guest_must_close();
 }
 
 Test(session, close_says_what_stays)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS, .part = pq_guest_close,
-                                               .times = 1, .fault = SHELL_END,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                               .part = pq_guest_close,
+                                               .times = 1,
+                                               .fault = SHELL_END,
                                                .answer = "\npq1 left\n"});
     run_a_job();
     cr_assert_eq(close_session(), PQ_E_REMOTE_TMP);
@@ -238,12 +244,13 @@ Test(session, close_says_what_stays)
 Test(session, close_without_an_agent)
 {
     run_a_job();
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .times = 1,
-                                               .fault = SHELL_REFUSE, .code = PQ_E_VM_STOPPED,
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .times = 1,
+                                               .fault = SHELL_REFUSE,
+                                               .code = PQ_E_VM_STOPPED,
                                                .final = true});
     cr_assert_eq(close_session(), PQ_E_VM_STOPPED);
-    cr_assert_not_null(strstr(closed_err.text, "may be left in the guest"), "%s",
-                       closed_err.text);
+    cr_assert_not_null(strstr(closed_err.text, "may be left in the guest"), "%s", closed_err.text);
     guest_must_close();
 }
 

@@ -199,11 +199,11 @@ static bool is_listed(const char *list, const char *name)
 void guest_hide_tools(const char *hidden)
 {
     static const char *const tools[] = {
-        "base64",   "basename", "cat",       "chmod", "chown",     "cksum", "cp",  "cut",
-        "dd",       "env",      "fallocate", "find",  "grep",      "head",  "id",  "kill",
-        "ln",       "ls",       "mkdir",     "mkfifo", "mv",       "openssl", "perl", "python3",
-        "readlink", "rm",       "sed",       "setsid", "sha256sum", "sh",   "sleep", "stat",
-        "tail",     "test",     "touch",     "tr",    "wc"};
+        "base64",   "basename", "cat",       "chmod",  "chown",     "cksum",   "cp",    "cut",
+        "dd",       "env",      "fallocate", "find",   "grep",      "head",    "id",    "kill",
+        "ln",       "ls",       "mkdir",     "mkfifo", "mv",        "openssl", "perl",  "python3",
+        "readlink", "rm",       "sed",       "setsid", "sha256sum", "sh",      "sleep", "stat",
+        "tail",     "test",     "touch",     "tr",     "wc"};
     static const char *const folders[] = {"/usr/bin", "/bin", "/usr/sbin", "/sbin"};
     static char path[96];
     snprintf(path, sizeof path, "%s/bin", guest.dir);
@@ -331,8 +331,7 @@ void guest_job_must_fail(guest_job *job, pq_code code, pq_effect effect)
 {
     guest_job_await(job);
     cr_assert_eq(job->err.code, code, "%s: %s", pq_code_name(job->err.code), job->err.text);
-    cr_assert_eq(job->err.effect, effect, "%s: %s", pq_effect_name(job->err.effect),
-                 job->err.text);
+    cr_assert_eq(job->err.effect, effect, "%s: %s", pq_effect_name(job->err.effect), job->err.text);
 }
 
 void guest_job_must_print(const guest_job *job, const void *bytes, size_t length)

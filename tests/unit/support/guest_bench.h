@@ -66,15 +66,15 @@ typedef struct guest_job {
     pq_job_request request;
     pq_job *job;
     pq_buf out, err_out;
-    unsigned chunks;           /* of output */
+    unsigned chunks; /* of output */
     bool ended;
-    pq_error err;              /* code PQ_OK: none */
+    pq_error err; /* code PQ_OK: none */
     pq_job_result result;
     void (*on_output)(struct guest_job *job);
-    const char *input;         /* streamed when asked for */
+    const char *input; /* streamed when asked for */
     size_t input_length, input_sent;
-    bool input_open;           /* its end never comes */
-    size_t input_chunk;        /* bytes of it at a time; 0: what there is room for */
+    bool input_open;    /* its end never comes */
+    size_t input_chunk; /* bytes of it at a time; 0: what there is room for */
 } guest_job;
 
 /* Starts it: its command sees $DIR (guest.dir) and $RAN. `request` may be changed before. */

@@ -27,8 +27,11 @@ const char *guest_file_script(pq_file_script which)
 void guest_file_rule(pq_file_script which, shell_call call, unsigned skip, unsigned times,
                      shell_fault fault, pq_code code)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = call, .part = guest_file_script(which),
-                                               .skip = skip, .times = times, .fault = fault,
+    shell_agent_rule(guest.agent, (shell_rule){.call = call,
+                                               .part = guest_file_script(which),
+                                               .skip = skip,
+                                               .times = times,
+                                               .fault = fault,
                                                .code = code});
 }
 

@@ -16,7 +16,7 @@
 #include "transport/base/fd.h"
 #include "transport/base/json.h"
 
-#define RULES (sizeof ((shell_agent *)NULL)->rules / sizeof(shell_rule))
+#define RULES (sizeof((shell_agent *)NULL)->rules / sizeof(shell_rule))
 
 typedef struct shell_process {
     struct shell_process *next;
@@ -142,8 +142,7 @@ static pq_agent_op *new_op(shell_agent *agent, shell_call call, const char *text
     for (size_t i = 0; i < RULES && op->rule == NULL; i++) {
         const shell_rule *rule = &agent->rules[i];
         bool used = rule->fault != SHELL_FINE || rule->delay > 0 || rule->event != NULL;
-        if (!used || rule->call != call ||
-            (rule->part != NULL && strstr(text, rule->part) == NULL))
+        if (!used || rule->call != call || (rule->part != NULL && strstr(text, rule->part) == NULL))
             continue;
         unsigned number = agent->matched[i]++;
         if (number >= rule->skip && (rule->times == 0 || number < rule->skip + rule->times))
@@ -269,8 +268,8 @@ static int64_t spawn(shell_agent *agent, const pq_exec_request *request, const c
     process->streams[1].fd = err_pipe[0];
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(pq_set_nonblocking(process->streams[i].fd, true, &err), 0);
-        pq_watch_start(agent->loop, &process->streams[i].watch, process->streams[i].fd,
-                       PQ_READABLE, on_output, process);
+        pq_watch_start(agent->loop, &process->streams[i].watch, process->streams[i].fd, PQ_READABLE,
+                       on_output, process);
     }
     process->text = strdup(text);
     process->number = ++agent->last_pid;
@@ -362,8 +361,7 @@ static void take_status(shell_agent *agent, pq_agent_op *op, shell_process *proc
     process_free(agent, process);
 }
 
-static pq_agent_op *exec_status(pq_agent *base, int64_t pid, pq_exec_status_fn done,
-                                void *context)
+static pq_agent_op *exec_status(pq_agent *base, int64_t pid, pq_exec_status_fn done, void *context)
 {
     shell_agent *agent = of(base);
     shell_process *process = find(agent, pid);
@@ -397,8 +395,7 @@ static void read_bytes(pq_agent_op *op, const char *path, uint64_t offset, size_
     }
     cr_assert_eq(pq_buf_reserve(&op->bytes, count, &err), 0);
     while (length < count) {
-        ssize_t got = pread(fd, op->bytes.data + length, count - length,
-                            (off_t)(offset + length));
+        ssize_t got = pread(fd, op->bytes.data + length, count - length, (off_t)(offset + length));
         if (got <= 0)
             break;
         length += (size_t)got;

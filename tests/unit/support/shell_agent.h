@@ -30,9 +30,9 @@ typedef struct shell_rule {
     unsigned times;   /* calls that it decides about; 0: all */
     shell_fault fault;
     pq_code code;
-    bool final;        /* the error is not retryable */
+    bool final; /* the error is not retryable */
     const char *answer;
-    pq_ms delay;       /* of the answer */
+    pq_ms delay;                  /* of the answer */
     void (*event)(void *context); /* called before the answer */
     void *context;
 } shell_rule;
@@ -41,9 +41,9 @@ typedef struct shell_agent {
     pq_agent agent;
     pq_loop *loop;
     pq_agent_limits limits;
-    const char *path;      /* PATH of what is run */
-    size_t refuse_bytes;   /* bodies above this are TOO_LARGE, and limits.args_bytes shrinks to it */
-    bool refuse_offsets;   /* file_read with an offset is UNSUPPORTED */
+    const char *path;    /* PATH of what is run */
+    size_t refuse_bytes; /* bodies above this are TOO_LARGE, and limits.args_bytes shrinks to it */
+    bool refuse_offsets; /* file_read with an offset is UNSUPPORTED */
     unsigned calls[SHELL_CALLS];
     size_t largest_body;
     shell_rule rules[16];
