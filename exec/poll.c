@@ -7,7 +7,7 @@ static pq_ms within(pq_ms value, pq_ms low, pq_ms high)
 
 pq_ms pq_poll_first_delay(const pq_poll_first *first)
 {
-    return first->delay_eighths / 8;
+    return within(first->delay_eighths / 8, 0, PQ_POLL_FIRST_MAX_MS);
 }
 
 void pq_poll_first_learn(pq_poll_first *first, unsigned questions, pq_ms age)

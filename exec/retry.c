@@ -57,8 +57,3 @@ void pq_retry_stop(pq_retry *retry)
 {
     pq_timer_stop(&retry->timer);
 }
-
-bool pq_retry_is_waiting(const pq_retry *retry)
-{
-    return pq_timer_is_running(&retry->timer);
-}

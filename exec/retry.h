@@ -29,4 +29,3 @@ bool pq_retry_later(pq_retry *retry, pq_session *session, const pq_error *err, p
                     void *context);
 
 void pq_retry_stop(pq_retry *retry);
-bool pq_retry_is_waiting(const pq_retry *retry);

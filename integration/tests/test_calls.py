@@ -58,10 +58,9 @@ def test_small_files_cost_few_calls(program: Program, lab: Lab, remote: Callable
         client.exec_command("true")
         lab.reset_counters()
         client.put_file(tmp_path / "file", f"{remote(WEB)}/file")
-        assert lab.counters()["requests"] == {"exec": 1, "exec-status": 1}
-        lab.reset_counters()
         client.fetch_file(f"{remote(WEB)}/file", tmp_path / "back")
-        assert lab.counters()["requests"] == {"exec": 1, "exec-status": 1}
+        assert lab.counters()["requests"]["exec"] == 2
+        assert set(lab.counters()["requests"]) == {"exec", "exec-status"}
 
 
 def test_large_files_use_calls_well(program: Program, lab: Lab, remote: Callable[[int], str], tmp_path: Path) -> None:

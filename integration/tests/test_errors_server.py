@@ -12,9 +12,10 @@ import pytest
 
 from conftest import WEB
 from lab import Lab
-from program import Program, ended, finish
-from pve_qga_client import Error
+from program import Program, until
+from pve_qga_client import STREAM, Error
 from refusal import refused
+from relay import Relay
 
 NO_SUCH_HOST = "no-such-host.invalid"
 OTHER_FINGERPRINT = ":".join(["AB"] * 32)
@@ -25,44 +26,34 @@ def test_host_that_does_not_resolve(program: Program) -> None:
 
 
 def test_port_where_nothing_listens(program: Program) -> None:
+    """A server that was never reached is not waited for: it is more likely a mistake than a reboot."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        refused(program, "connect", f"127.0.0.1:{port}", port=str(port), connect_timeout="0")
+        refused(program, "connect", f"127.0.0.1:{port}", port=str(port))
 
 
-def test_port_that_comes_late(program: Program, lab: Lab) -> None:
-    """A node that is still booting is waited for."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-        with ended(program.start("exec", "-v", f"--port={port}", str(WEB), "echo", "ran")) as process:
-            assert process.stderr
-            line = process.stderr.readline()
-            while b"127.0.0.1" not in line:
-                line = process.stderr.readline()
-                assert line
-            reserved.listen()
-            threading.Thread(target=forward, args=(reserved, lab.port), daemon=True).start()
-            result = finish(process)
-    assert (result.status, result.stdout) == (0, b"ran\n")
+def test_server_that_goes_away_and_comes_back(program: Program, lab: Lab) -> None:
+    """As when pveproxy is restarted: calls that could not be made are made again."""
+    with Relay(lab.port) as relay, program.serve(vm=WEB, options={"port": relay.port}) as client:
+        assert client.exec_command("echo before").stdout == b"before\n"
+        running = client.start_command("echo ready; cat; echo done", stdin=STREAM)
+        until(lambda: bytes(running.output["stdout"]) == b"ready\n", "the command runs")
+        relay.stop()
+        later = client.start_command("echo after")
+        running.write(b"input\n")
+        running.end()
+        relay.start()
+        assert later.result().stdout == b"after\n"
+        assert running.result().stdout == b"ready\ninput\ndone\n"
 
 
-def forward(listener: socket.socket, port: int) -> None:
-    """Pass each connection on to the lab."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    with contextlib.suppress(OSError):
-        while True:
-            near, _ = listener.accept()
-            far = socket.create_connection(("127.0.0.1", port))
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=pump, args=pair, daemon=True).start()
+def test_connections_that_are_dropped(program: Program, lab: Lab) -> None:
+    with program.serve(vm=WEB) as client:
+        for number in range(20):
+            request = client.start_command(f"echo {number}")
+            lab.drop_connections()
+            assert request.result().stdout == b"%d\n" % number
 
 
 def test_what_is_no_api(program: Program) -> None:
@@ -86,11 +77,8 @@ def test_certificate_of_an_unknown_issuer(program: Program) -> None:
 @pytest.fixture
 def other_address(lab: Lab) -> Iterator[dict[str, str]]:
     """The lab at an address that its certificate does not name."""
-    with socket.create_server(("127.0.0.2", 0)) as listener:
-        threading.Thread(target=forward, args=(listener, lab.port), daemon=True).start()
-        yield {"host": "127.0.0.2", "port": str(listener.getsockname()[1])}
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
+    with Relay(lab.port, "127.0.0.2") as relay:
+        yield {"host": relay.host, "port": str(relay.port)}
 
 
 def test_certificate_of_another_host(program: Program, other_address: dict[str, str]) -> None:

@@ -28,12 +28,17 @@ def test_every_exit_status(program: Program, quick_vm: int) -> None:
     assert [(result.exit_code, result.signal) for result in results] == [(status, None) for status in range(256)]
 
 
+DEAF: dict[int, set[str]] = {WEB: set(), BASH: {"QUIT"}, ALPINE: {"INT", "QUIT"}}
+"""Signals that do not end a shell: bash ignores QUIT; for background jobs of busybox ash nothing brings them back."""
+
+
 def test_signals_are_named(program: Program, quick_vm: int) -> None:
+    signals = {name: number for name, number in SIGNALS.items() if name not in DEAF[quick_vm]}
     with program.serve(vm=quick_vm) as client:
-        ends = {name: client.exec_command(f"kill -{name} $$; sleep 100") for name in SIGNALS}
+        ends = {name: client.exec_command(f"kill -{name} $$; exit 99") for name in signals}
         exit_143 = client.exec_command("exit 143")
     assert {name: (end.exit_code, end.signal) for name, end in ends.items()} == {
-        name: (128 + number, name) for name, number in SIGNALS.items()
+        name: (128 + number, name) for name, number in signals.items()
     }
     assert (exit_143.exit_code, exit_143.signal) == (143, None)
 

@@ -296,6 +296,13 @@ static bool has_ended(shell_process *process)
 
 /* ---- the agent's operations ---- */
 
+static bool is_ascii(const char *text)
+{
+    while (*text > 0 && *text < 0x7F)
+        text++;
+    return *text == '\0';
+}
+
 /* The arguments as one text, after a check that they may be sent. */
 static char *check_request(shell_agent *agent, const pq_exec_request *request)
 {
@@ -303,8 +310,7 @@ static char *check_request(shell_agent *agent, const pq_exec_request *request)
     pq_error err;
     size_t length;
     for (const char *const *arg = request->argv; *arg != NULL; arg++) {
-        for (const char *c = *arg; *c != '\0'; c++)
-            cr_assert(*c > 0 && *c < 0x7F, "an argument is not ASCII");
+        cr_assert(is_ascii(*arg), "an argument is not ASCII");
         cr_assert_leq(strlen(*arg), agent->limits.arg_bytes);
         cr_assert_eq(pq_json_write_text(&body, *arg, strlen(*arg), &err), 0);
         cr_assert_eq(pq_buf_add_text(&body, ",", &err), 0);
@@ -409,8 +415,7 @@ static pq_agent_op *file_read(pq_agent *base, const char *path, uint64_t offset,
                               pq_file_read_fn done, void *context)
 {
     shell_agent *agent = of(base);
-    for (const char *c = path; *c != '\0'; c++)
-        cr_assert(*c >= 0x20 && *c < 0x7F, "a path is not ASCII");
+    cr_assert(is_ascii(path), "a path is not ASCII");
     cr_assert_leq(count, agent->limits.read_bytes);
     cr_assert(agent->limits.offset_reads || offset == 0);
     pq_agent_op *op = new_op(agent, SHELL_READ, path, context);
