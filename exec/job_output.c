@@ -186,8 +186,13 @@ void pq_job_output_inline(pq_job *job, const pq_call_result *result)
     char value[8];
     if (!job->plain && !pq_trailer_value(&result->trailer, "inline", value, sizeof value))
         return;
-    job->out.inlined = job->err.inlined = true;
+    job->out.inlined = true;
     emit_new(&job->out, 0, result->out.data, result->out.length);
+    /* Without live output stderr comes behind all of stdout, from its file. */
+    bool out_goes_on = job->out.total > (int64_t)job->out.delivered;
+    if (!job->live && !job->plain && out_goes_on && result->err.length > 0)
+        return;
+    job->err.inlined = true;
     emit_new(&job->err, 0, result->err.data, result->err.length);
 }
 
@@ -221,8 +226,11 @@ static const pq_error *lost_output(pq_error *err)
 static void finish_drain(pq_job *job)
 {
     pq_error err;
-    if ((job->out.range == NULL && drain_stream(&job->out, &err) < 0) ||
-        (job->err.range == NULL && drain_stream(&job->err, &err) < 0))
+    bool failed = job->out.range == NULL && drain_stream(&job->out, &err) < 0;
+    bool err_too = job->live || job->out.complete;
+    if (!failed && err_too && job->err.range == NULL)
+        failed = drain_stream(&job->err, &err) < 0;
+    if (failed)
         pq_job_fail(job, &err);
     else if (is_short(&job->out) || is_short(&job->err))
         pq_job_fail(job, lost_output(&err));

@@ -42,6 +42,7 @@ struct pq_put {
     /* source */
     int fd;
     bool regular; /* reading never waits */
+    bool ready;   /* the descriptor was readable, and not read since */
     pq_watch readable;
     pq_buf waiting;    /* read, not sent; all of a file that turns out to fit one call */
     bool ended;        /* the source has no more */

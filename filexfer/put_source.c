@@ -22,6 +22,7 @@ static void on_readable(void *context, int events)
     pq_put *put = context;
     (void)events;
     pq_watch_stop(&put->readable);
+    put->ready = true;
     pq_put_pump(put);
 }
 
@@ -44,28 +45,26 @@ int pq_put_source_open(pq_put *put, pq_error *err)
 int pq_put_source_read(pq_put *put, pq_error *err)
 {
     while (put->fd >= 0 && !put->ended && put->waiting.length < PQ_PUT_WINDOW) {
+        /* Reading a pipe that has nothing would make the loop wait. */
+        if (!put->regular && !put->ready) {
+            pq_watch_start(pq_session_loop(put->session), &put->readable, put->fd, PQ_READABLE,
+                           on_readable, put);
+            return 0;
+        }
+        put->ready = false;
         if (pq_buf_reserve(&put->waiting, READ_BYTES, err) < 0)
             return -1;
         char *to = put->waiting.data + put->waiting.length;
         ssize_t got = read(put->fd, to, READ_BYTES);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0 && errno == EAGAIN) {
-            pq_watch_start(pq_session_loop(put->session), &put->readable, put->fd, PQ_READABLE,
-                           on_readable, put);
-            return 0;
-        }
+        if (got < 0 && errno == EAGAIN)
+            continue;
         if (got < 0)
             return pq_fail(err, PQ_E_IO, "cannot read: %s", strerror(errno));
         take(put, to, (size_t)got);
         put->waiting.length += (size_t)got;
         put->ended = got == 0;
-        /* Another read of a pipe might wait. */
-        if (!put->regular && !put->ended) {
-            pq_watch_start(pq_session_loop(put->session), &put->readable, put->fd, PQ_READABLE,
-                           on_readable, put);
-            return 0;
-        }
     }
     return 0;
 }

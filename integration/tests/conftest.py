@@ -86,10 +86,12 @@ def lab(session_lab: Lab) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def program(lab: Lab, tmp_path: Path) -> Program:
+def program(lab: Lab, tmp_path: Path) -> Iterator[Program]:
     home = tmp_path / "home"
     home.mkdir()
-    return Program(lab, home)
+    program = Program(lab, home)
+    yield program
+    program.close()
 
 
 @pytest.fixture(params=[WEB, BASH, ALPINE, REAL], ids=["dash", "bash", "busybox", "qemu"])

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,15 +77,17 @@ class Result:
 
 
 class Program:
-    """The program with an environment that leads to a lab and nowhere else."""
+    """The program with an environment that leads to a lab and nowhere else. Close it: its watchdogs end then."""
 
     def __init__(self, lab: Lab, home: Path, environment: Mapping[str, str] | None = None) -> None:
         self.lab = lab
         self.home = home
+        self._watchdogs: list[threading.Timer] = []
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8",
             "PROXMOX_HOST": lab.host, "PROXMOX_PORT": str(lab.port), "PROXMOX_CA_FILE": lab.ca_file,
             "PROXMOX_USER": lab.token_id, "PROXMOX_TOKEN_SECRET": lab.token_secret,
+            "PVE_QGA_TRACE": str(home / "trace"),
         }  # fmt: skip
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "GCOV_PREFIX"):
             if name in os.environ:
@@ -94,6 +97,7 @@ class Program:
     def having(self, **environment: str | None) -> Program:
         """The same with other variables; None takes one away."""
         changed = Program(self.lab, self.home, self.environment)
+        changed._watchdogs = self._watchdogs
         for name, value in environment.items():
             if value is None:
                 changed.environment.pop(name, None)
@@ -104,17 +108,20 @@ class Program:
     def start(self, *arguments: Argument, stdin: Stdin = subprocess.DEVNULL, **popen: Any) -> subprocess.Popen[bytes]:
         """Start it; all three standard streams are pipes unless told otherwise."""
         options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, **popen}
-        return subprocess.Popen([PROGRAM, *arguments], stdin=stdin, env=self.environment, **options)
+        return self._watched(subprocess.Popen([PROGRAM, *arguments], stdin=stdin, env=self.environment, **options))
 
     def run(
         self, *arguments: Argument, stdin: Stdin = b"", stdout: int | IO[Any] = subprocess.PIPE, **popen: Any
     ) -> Result:
         """Run it to its end. ``stdin`` is its content, or a file, or None for /dev/null."""
         given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin or subprocess.DEVNULL}
-        done = subprocess.run(
-            [PROGRAM, *arguments], **given, stdout=stdout, stderr=subprocess.PIPE, env=self.environment,
-            timeout=WATCHDOG_S, **popen,
-        )  # fmt: skip
+        command = [PROGRAM, *arguments]
+        try:
+            done = subprocess.run(
+                command, **given, stdout=stdout, stderr=subprocess.PIPE, env=self.environment, timeout=WATCHDOG_S, **popen
+            )
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"{late}; it did last:\n{self._last_traced()}") from None
         return Result(done.returncode, done.stdout or b"", done.stderr)
 
     def measure(self, *arguments: Argument, stdin: Stdin = None, stdout: int | IO[Any] = subprocess.PIPE) -> Result:
@@ -144,7 +151,27 @@ class Program:
 
     def serve(self, vm: int | str | None = None, **client: Any) -> Client:
         """A client of ``serve``."""
-        return Client([str(PROGRAM), "serve"], vm=vm, environment=self.environment, **client)
+        started = Client([str(PROGRAM), "serve"], vm=vm, environment=self.environment, **client)
+        self._watched(started._process)
+        return started
+
+    # ---- what hangs ----
+
+    def close(self) -> None:
+        for watchdog in self._watchdogs:
+            watchdog.cancel()
+
+    def _watched(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Ends the process in time for the test to fail rather than hang."""
+        watchdog = threading.Timer(WATCHDOG_S, process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        self._watchdogs.append(watchdog)
+        return process
+
+    def _last_traced(self) -> str:
+        trace = Path(self.environment.get("PVE_QGA_TRACE", os.devnull))
+        return "\n".join(trace.read_text(errors="replace").splitlines()[-40:])
 
 
 @contextlib.contextmanager
