@@ -202,7 +202,7 @@ static int parse_envelope(pq_message *message, const char **ret_method, pq_error
     const pq_json *header = message->header;
     if (!pq_json_is_object(header))
         return pq_fail(err, PQ_E_PROTOCOL, "a message is an object; batches are not supported");
-    if (pq_param_id(header, "id", &message->id, err) < 0)
+    if (pq_param_unique(header, err) < 0 || pq_param_id(header, "id", &message->id, err) < 0)
         return -1;
     const char *version = pq_json_text(header, "jsonrpc");
     if (version == NULL || strcmp(version, "2.0") != 0)
@@ -261,7 +261,6 @@ int pq_message_parse(pq_message *message, pq_frame *frame, pq_rpc_code *ret_code
     else if (frame->payload_bytes > 0 && !row->payload)
         pq_fail(err, PQ_E_PROTOCOL, "there must be no payload");
     else if (pq_param_object(message->header, "params", &params, err) == 0 &&
-             pq_param_unique(params, err) == 0 &&
              parse_params(message, params, frame->has_payload, err) == 0)
         return 0;
     return pq_error_prefix(err, "%s: ", row->name);
