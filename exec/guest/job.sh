@@ -193,7 +193,8 @@ await() {
     *n*) ;;
     *) bash=$BASH_VERSION ;;
     esac
-    [ -n "$bash" ] && trap 'jobs -l >>"$F.j"' CHLD
+    # A command that ended before the trap was set is seen by the first `jobs`.
+    [ -n "$bash" ] && trap 'jobs -l >>"$F.j"' CHLD && jobs -l >>"$F.j"
     while :; do
         wait "$pid"
         code=$?
@@ -205,7 +206,10 @@ await() {
             esac
         done <"$F.j"
         case $state in
-        *Running* | *Stopped*) continue ;;
+        *Running* | *Stopped*)
+            kill -0 "$pid" && continue
+            state=
+            ;;
         esac
         break
     done
