@@ -183,12 +183,50 @@ run() {
     exec $setsid $env "$executable" -c "$command"
 }
 
+# How a command of bash's ended, from the text of its state. Its status cannot be relied on: `wait`
+# returns early whenever a child of ours ends, and forgets what `jobs` has told.
+status_of_state() {
+    number=
+    case $state in
+    *Done\(*)
+        number=${state#*Done(}
+        code=${number%%)*}
+        ;;
+    *Exit\ [0-9]*)
+        number=${state#*Exit }
+        code=${number%% *}
+        ;;
+    *Done*) code=0 ;;
+    *Hangup*) code=129 ;;
+    *Interrupt*) code=130 ;;
+    *Quit*) code=131 ;;
+    *Illegal*) code=132 ;;
+    *Trace*) code=133 ;;
+    *Aborted*) code=134 ;;
+    *Bus*) code=135 ;;
+    *Floating*) code=136 ;;
+    *Killed*) code=137 ;;
+    *'signal 1'*) code=138 ;;
+    *Segmentation*) code=139 ;;
+    *'signal 2'*) code=140 ;;
+    *Broken*) code=141 ;;
+    *Alarm*) code=142 ;;
+    *Terminated*) code=143 ;;
+    *Stack*) code=144 ;;
+    *CPU*) code=152 ;;
+    *File*) code=153 ;;
+    *Virtual*) code=154 ;;
+    *Profiling*) code=155 ;;
+    *I/O*) code=157 ;;
+    *Power*) code=158 ;;
+    *system*) code=159 ;;
+    esac
+}
+
 # Waits for the command and tells death by signal from an exit status above 128, which $? cannot:
-# `jobs` shows the state. bash forgets a job with `wait`, so there a trap looks first, which makes
-# `wait` return early whenever any child of ours ends; then the status can be asked for again. It is
-# 127 if the first `wait` came after the end and has had the status.
+# `jobs` shows the state. bash forgets a job with `wait`, so there a trap looks first.
 await() {
-    bash=
+    bash= gone=
     case $flags in
     *n*) ;;
     *) bash=$BASH_VERSION ;;
@@ -208,6 +246,8 @@ await() {
         case $state in
         *Running* | *Stopped*)
             kill -0 "$pid" && continue
+            # It has ended, and only its trap is still to come.
+            [ -n "$bash" ] && [ -z "$gone" ] && gone=yes && jobs -l >>"$F.j" && continue
             state=
             ;;
         esac
@@ -215,13 +255,7 @@ await() {
     done
     if [ -n "$bash" ]; then
         trap - CHLD
-        first=$code
-        wait "$pid"
-        code=$?
-        case $code/$state in
-        127/*Done\(127\)* | 127/*Exit\ 127*) ;;
-        127/*) code=$first ;;
-        esac
+        status_of_state
     fi
     signal=0
     case $state in
