@@ -124,6 +124,15 @@ static int read_options(pq_stream *stream, const pq_stream_options *options, pq_
 
 /* ---- connecting ---- */
 
+/* The server went away in the middle of the handshake, without a word about TLS. libcurl has the
+ * same code for this as for what is wrong with the TLS, and says "in connection to" of it alone. */
+static bool was_hung_up(const pq_stream *stream, CURLcode result)
+{
+    return result == CURLE_SSL_CONNECT_ERROR &&
+           (strstr(stream->curl_text, " in connection to ") != NULL ||
+            strstr(stream->curl_text, "unexpected eof") != NULL);
+}
+
 static pq_code code_of(const pq_stream *stream, CURLcode result)
 {
     long proxy_answer = 0;
@@ -133,6 +142,8 @@ static pq_code code_of(const pq_stream *stream, CURLcode result)
     curl_easy_getinfo(stream->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &proxy_verify);
     if (proxy_verify != 0 || (proxy_answer != 0 && proxy_answer / 100 != 2))
         return PQ_E_PROXY;
+    if (was_hung_up(stream, result))
+        return PQ_E_NETWORK;
 
     switch (result) {
     case CURLE_OUT_OF_MEMORY:
@@ -175,7 +186,8 @@ static int fail_connect(const pq_stream *stream, CURLcode result, pq_error *err)
 {
     char cause[CURL_ERROR_SIZE];
     pq_code code = code_of(stream, result);
-    bool retryable = code == PQ_E_RESOLVE || code == PQ_E_CONNECT || code == PQ_E_TIMEOUT;
+    bool retryable = code == PQ_E_RESOLVE || code == PQ_E_CONNECT || code == PQ_E_TIMEOUT ||
+                     code == PQ_E_NETWORK;
 
     describe(stream, result, cause);
     return pq_fail_effect(err, code, PQ_EFFECT_NONE, retryable, "connecting to %s: %s",

@@ -31,7 +31,8 @@ typedef struct pq_stream_options {
 typedef struct pq_stream pq_stream;
 
 /* `err` is NULL when connected. Errors: RESOLVE, CONNECT, PROXY, TLS, FINGERPRINT, TIMEOUT (and
- * NOMEM, CONFIG), all with effect "none"; RESOLVE, CONNECT, TIMEOUT are retryable. What is wrong
+ * NOMEM, CONFIG), all with effect "none"; RESOLVE, CONNECT, TIMEOUT and NETWORK
+ * (the server hung up in the handshake) are retryable. What is wrong
  * between us and a proxy is PROXY, but for a proxy that the environment names and that does not
  * accept connections: libcurl does not tell that from the server, only its text does. */
 typedef void (*pq_stream_connected)(void *context, const pq_error *err);
