@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import base64_items, escape
+from conftest import HIDES_TOOLS, base64_items, escape
 
 NAMES = ["plain", "-n", "a b", "new\nline\n", b"\xff\x80", "'\"\\$(id)", "\u00e4", "*", "end\\"]
 
@@ -192,6 +192,7 @@ def test_put_across_file_systems(guest, small_disk):
     (["sha256sum", "openssl", "python3"], "0"),
     (["sha256sum", "openssl", "python3", "cksum"], "0"),
 ])
+@HIDES_TOOLS
 def test_put_with_fewer_tools(guest, hidden, checked):
     guest.hide(*hidden)
     path = guest.folder / "file"
@@ -199,6 +200,7 @@ def test_put_with_fewer_tools(guest, hidden, checked):
     assert put(guest, path, b"expected", items=["p", "something else"]).state == "sum"
 
 
+@HIDES_TOOLS
 def test_put_without_stat(guest):
     guest.hide("stat")
     assert put_items(guest, guest.folder / "file", b"new").words == ["ok", "644", "1"]
@@ -314,6 +316,7 @@ def test_open_of_a_fifo_does_not_wait(guest):
                                     ["sha256sum", "openssl", "python3"],
                                     ["sha256sum", "openssl", "python3", "cksum"], ["stat"]])
 @pytest.mark.parametrize("script", ["open", "sum"])
+@HIDES_TOOLS
 def test_sums_with_fewer_tools(guest, hidden, script):
     guest.hide(*hidden)
     data = os.urandom(5000)

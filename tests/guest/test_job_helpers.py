@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import base64_items, escape
+from conftest import HIDES_TOOLS, base64_items, escape
 
 
 def start_sleeper(guest, command="sleep 100", **more):
@@ -130,6 +130,7 @@ def test_kill_reaches_the_whole_group(guest):
     guest.must_be_idle()
 
 
+@HIDES_TOOLS
 def test_kill_without_setsid(guest):
     guest.hide("setsid")
     call = start_sleeper(guest, "exec sleep 100")

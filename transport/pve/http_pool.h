@@ -24,7 +24,7 @@
 #include "transport/pve/http_reader.h"
 
 /* pveproxy ends a connection with its 100th answer. */
-#define PQ_HTTP_REQUESTS_MAX 95
+#define PQ_HTTP_REQUESTS_MAX 99
 
 /* pveproxy ends a connection after 5.0 s without a request. */
 #define PQ_HTTP_IDLE_MAX_MS 4000
