@@ -10,11 +10,11 @@
 
 #include "exec/job.h"
 #include "shim/operands.h"
-#include "shim/signal_name.h"
 #include "shim/sink.h"
 #include "shim/stdin_feed.h"
 #include "shim/task.h"
 #include "transport/base/log.h"
+#include "transport/base/signal_name.h"
 
 typedef struct exec_command {
     pq_task task;

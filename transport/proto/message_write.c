@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "transport/base/signal_name.h"
+
 /* A frame is written in full to a buffer of its own and then added, so that a failure leaves no
  * half frame behind. */
 
@@ -48,21 +50,15 @@ int pq_message_hello_result(pq_buf *out, const pq_id *id, pq_error *err)
     return finish(out, &text, result, NULL, 0, err);
 }
 
-/* Linux' numbers on every processor Proxmox VE has guests for; the host's own may differ. */
-static const char *const signal_names[] = {
-    NULL,   "HUP",  "INT",  "QUIT", "ILL",    "TRAP",   "ABRT",  "BUS",  "FPE",  "KILL", "USR1",
-    "SEGV", "USR2", "PIPE", "ALRM", "TERM",   "STKFLT", "CHLD",  "CONT", "STOP", "TSTP", "TTIN",
-    "TTOU", "URG",  "XCPU", "XFSZ", "VTALRM", "PROF",   "WINCH", "POLL", "PWR",  "SYS",
-};
-
 /* A number that has no name stays one. */
 static int add_signal(pq_buf *text, int signal, pq_error *err)
 {
     if (signal <= 0)
         return pq_buf_add_text(text, "null", err);
-    if ((size_t)signal >= sizeof signal_names / sizeof signal_names[0])
+    const char *name = pq_signal_name(signal);
+    if (name == NULL)
         return pq_buf_printf(text, err, "\"%d\"", signal);
-    return pq_buf_printf(text, err, "\"%s\"", signal_names[signal]);
+    return pq_buf_printf(text, err, "\"%s\"", name);
 }
 
 static int add_warnings(pq_buf *text, const char *const *warnings, size_t count, pq_error *err)

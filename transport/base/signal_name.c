@@ -1,4 +1,4 @@
-#include "shim/signal_name.h"
+#include "transport/base/signal_name.h"
 
 #include <stddef.h>
 

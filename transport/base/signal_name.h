@@ -1,5 +1,5 @@
 /*
- * Names of the guest's signals.   (shim; pure)
+ * Names of the guest's signals.   (transport/base; pure)
  */
 #pragma once
 
