@@ -131,6 +131,9 @@ static void on_look(void *context, const pq_error *err, pq_call_result *result)
         command_is_over(job);
         return;
     }
+    /* No claim: the launcher has not come so far, or it has refused the command and says why. */
+    if (!watched && strcmp(result->trailer.state, "none") == 0)
+        pq_call_hold(job->launcher, false);
     bool failed = false;
     if (result->out.length >= LOOK_BLOCKS * BLOCK)
         failed = read_on(&job->out, PQ_RANGE_TO_END, &failure) < 0;

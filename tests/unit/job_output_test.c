@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "exec/guest_scripts.h"
@@ -335,6 +336,24 @@ Test(job_output, look_refused_for_good)
     guest_job_await(&job);
     cr_assert_eq(job.err.code, PQ_E_PERMISSION);
     cr_assert_eq(guest_times_run(), 1);
+}
+
+/* The launcher gives its claim back after the first look has put off all questions about it. */
+Test(job_output, refused_late)
+{
+    guest_hide_tools("env");
+    FILE *env = fopen(guest_path("bin/env"), "w");
+    cr_assert_not_null(env);
+    fputs("#!/bin/sh\nsleep 0.8\nexit 125\n", env);
+    cr_assert_eq(fchmod(fileno(env), 0755), 0);
+    cr_assert_eq(fclose(env), 0);
+    job.request.live = true;
+    job.request.cwd = "/no/such";
+    guest_job_start(&job, ONCE "true");
+    guest_job_must_fail(&job, PQ_E_NO_CWD, PQ_EFFECT_NONE);
+    cr_assert_gt(shell_agent_count(guest.agent, SHELL_EXEC, pq_guest_look), 0);
+    cr_assert_eq(guest_times_run(), 0);
+    guest_must_close();
 }
 
 static void cut_files(void *context)
