@@ -15,12 +15,15 @@
 
 /*
  * When to ask first. Asking too early costs a second question, too late costs time, and how long a
- * short script takes differs from guest to guest, so the delay follows what was seen: all-zero is
- * the start.
+ * short script takes differs from guest to guest, so the delay follows what was seen, from
+ * PQ_POLL_FIRST_START on.
  */
 typedef struct pq_poll_first {
     unsigned delay_eighths; /* in 1/8 ms */
 } pq_poll_first;
+
+/* 4 ms: a first launcher, which also looks for tools, takes about that on hardware. */
+#define PQ_POLL_FIRST_START ((pq_poll_first){.delay_eighths = 8 * 4})
 
 /* Longest first delay: what a slow guest takes for a short script. There the agent sleeps up to 100
  * ms between two calls, so waiting costs nothing. */

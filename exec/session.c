@@ -87,6 +87,7 @@ pq_session *pq_session_new(pq_agent *agent, const pq_session_options *options, p
     }
     session->agent = agent;
     session->connect_timeout = options->connect_timeout;
+    session->first_poll = PQ_POLL_FIRST_START;
     if (make_paths(session, options->remote_tmp, err) < 0) {
         pq_session_free(session);
         return NULL;
