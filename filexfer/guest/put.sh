@@ -35,7 +35,6 @@ check() {
     [ "$cksum" = "$wanted_cksum" ]
 }
 
-[ "$1" = b ] && need_decoder "$@"
 # Another delivery has taken the file away: its end is this one's too.
 taken() {
     check "$path" || {
@@ -50,6 +49,7 @@ taken() {
     exit 0
 }
 
+[ "$1" = b ] && need_decoder "$@"
 part=
 absolute
 if [ -d "$path" ]; then
