@@ -145,6 +145,8 @@ static int receive(pq_fetch *fetch, const char *bytes, size_t length, pq_error *
     pq_sha256_add(fetch->sha256, bytes, length);
     fetch->cksum = pq_cksum_add(fetch->cksum, bytes, length);
     fetch->received += length;
+    if (fetch->events.content != NULL)
+        return fetch->events.content(fetch->context, bytes, length, err);
     return pq_local_file_write(&fetch->file, bytes, length, err);
 }
 
@@ -188,7 +190,8 @@ static void keep(pq_fetch *fetch)
     pq_error err;
     fetch->result.bytes = fetch->received;
     if (compare(fetch, &err) < 0 ||
-        pq_local_file_keep(&fetch->file, permission_bits(fetch), &err) < 0)
+        (fetch->events.content == NULL &&
+         pq_local_file_keep(&fetch->file, permission_bits(fetch), &err) < 0))
         finish(fetch, &err);
     else
         finish(fetch, NULL);
@@ -318,6 +321,8 @@ static void open_failed(pq_fetch *fetch, const char *state)
 
 static int open_local(pq_fetch *fetch, pq_error *err)
 {
+    if (fetch->events.content != NULL)
+        return 0;
     if (fetch->local_path == NULL) {
         pq_local_file_borrow(&fetch->file, fetch->fd);
         return 0;

@@ -36,6 +36,9 @@ typedef struct pq_fetch_result {
 
 typedef struct pq_fetch_events {
     void (*progress)(void *context, uint64_t bytes, int64_t total);
+    /* Set: the bytes come here, in order, and to no file. They are checked only when `done` says
+     * success. Returning -1 ends the fetch with that error. */
+    int (*content)(void *context, const char *bytes, size_t length, pq_error *err);
     void (*done)(void *context, const pq_error *err, const pq_fetch_result *result);
 } pq_fetch_events;
 
