@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/overlap.h"
 #include "exec/poll.h"
 #include "exec/retry.h"
 #include "transport/base/log.h"
@@ -13,6 +14,9 @@
 
 /* Runs whose record the agent no longer had, as after lost answers, before we give up. */
 #define LOST_RUNS_MAX 20
+
+/* The first question may meet a script that is about to end, whatever it does. */
+#define RUNNING_ANSWERS_MIN 2
 
 typedef enum call_state { CALL_STARTING, CALL_POLLING, CALL_RETRYING } call_state;
 
@@ -24,6 +28,7 @@ struct pq_call {
     int retry_argument;
     bool once;
     bool makes_directory;
+    bool overlap;
     pq_call_fn done; /* NULL: dropped */
     void *context;
     pq_call *next, **link; /* among the session's dropped calls */
@@ -39,7 +44,7 @@ struct pq_call {
     unsigned broken_runs;
     unsigned lost_runs;
     bool may_have_run; /* some try may have reached the guest */
-    bool known_running;
+    unsigned running_answers;
     bool held;
 };
 
@@ -63,6 +68,7 @@ static void call_free(pq_call *call)
         if (*pq_session_dropped_calls(call->session) == NULL)
             pq_session_no_dropped_calls(call->session);
     }
+    pq_overlap_call_ended(pq_session_overlap(call->session));
     pq_timer_stop(&call->timer);
     pq_retry_stop(&call->retry);
     pq_agent_drop(pq_session_agent(call->session), call->op);
@@ -156,7 +162,7 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     pq_retry_good(&call->retry, call->session);
     pq_ms age = call->retry.last_good - call->run_started;
     if (!status->exited) {
-        call->known_running = true;
+        call->running_answers++;
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer, pq_poll_delay(age),
                            poll_status, call);
@@ -184,10 +190,18 @@ static void poll_status(void *context)
     call->op = pq_agent_exec_status(pq_session_agent(call->session), call->pid, on_status, call);
 }
 
+static pq_ms first_delay(const pq_call *call)
+{
+    if (call->overlap && pq_overlap_is_open(pq_session_overlap(call->session)))
+        return 0;
+    return pq_poll_first_delay(pq_session_first_poll(call->session));
+}
+
 static void on_started(void *context, const pq_error *err, int64_t pid)
 {
     pq_call *call = context;
     call->op = NULL;
+    pq_overlap_exec_answered(pq_session_overlap(call->session));
     if (err == NULL) {
         ran(call);
         pq_retry_good(&call->retry, call->session);
@@ -195,9 +209,8 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         call->run_started = pq_now();
         call->questions = 0;
         if (!call->held)
-            pq_timer_start(pq_session_loop(call->session), &call->timer,
-                           pq_poll_first_delay(pq_session_first_poll(call->session)), poll_status,
-                           call);
+            pq_timer_start(pq_session_loop(call->session), &call->timer, first_delay(call),
+                           poll_status, call);
         return;
     }
     if (err->effect == PQ_EFFECT_NONE && call->done != NULL) {
@@ -233,6 +246,8 @@ static void start(void *context)
                                .input = call->input,
                                .input_length = call->input_length};
     call->op = pq_agent_exec_start(pq_session_agent(call->session), &request, on_started, call);
+    if (call->overlap)
+        pq_overlap_exec_sent(pq_session_overlap(call->session), call->op);
 }
 
 pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
@@ -259,9 +274,11 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     call->retry_argument = options->retry_argument;
     call->once = options->once;
     call->makes_directory = options->makes_directory;
+    call->overlap = options->overlap;
     call->done = done;
     call->context = context;
     pq_retry_begin(&call->retry);
+    pq_overlap_call_began(pq_session_overlap(session));
     start(call);
     return call;
 }
@@ -307,7 +324,7 @@ void pq_call_hold(pq_call *call, bool hold)
 
 bool pq_call_is_known_running(const pq_call *call)
 {
-    return call->known_running;
+    return call->running_answers >= RUNNING_ANSWERS_MIN;
 }
 
 int64_t pq_call_pid(const pq_call *call)

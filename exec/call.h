@@ -37,6 +37,7 @@ typedef struct pq_call_options {
                            * first try, or -1 */
     bool once;            /* not idempotent: never run again once it may have started */
     bool makes_directory; /* once it may have run, closing the session has work to do */
+    bool overlap;         /* someone waits for just this call: a ping may go along with it */
 } pq_call_options;
 
 #define PQ_CALL_DEFAULTS ((pq_call_options){.retry_argument = -1})
@@ -58,7 +59,7 @@ void pq_call_forget_dropped(pq_session *session);
 /* Stops asking (true), or asks at once and then as usual (false). */
 void pq_call_hold(pq_call *call, bool hold);
 
-/* Whether the agent has said that the script is still running. */
+/* Whether the agent has said, more than once, that the script is still running. */
 bool pq_call_is_known_running(const pq_call *call);
 
 /* Pid of the script's shell in the guest, 0 while unknown. */

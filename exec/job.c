@@ -339,6 +339,7 @@ static void launch(pq_job *job)
     }
     options.retry_argument = RETRY_ARGUMENT;
     options.makes_directory = !job->plain;
+    options.overlap = true;
     set_state(job, JOB_RUNNING);
     job->launcher = pq_call_start(job->session, &script, &options, on_launched, job, &err);
     if (job->launcher == NULL) {

@@ -6,6 +6,7 @@
 
 #include "exec/call.h"
 #include "exec/guest_scripts.h"
+#include "exec/overlap.h"
 #include "transport/base/digest.h"
 
 #define TOKEN_BYTES 16
@@ -28,6 +29,7 @@ struct pq_session {
     char *dir;
     char *files_dir;
     pq_poll_first first_poll;
+    pq_overlap overlap;
     unsigned last_number;
     unsigned ended[ENDED_MAX];
     size_t ended_count;
@@ -88,6 +90,7 @@ pq_session *pq_session_new(pq_agent *agent, const pq_session_options *options, p
     session->agent = agent;
     session->connect_timeout = options->connect_timeout;
     session->first_poll = PQ_POLL_FIRST_START;
+    pq_overlap_init(&session->overlap, agent, !options->no_overlap);
     if (make_paths(session, options->remote_tmp, err) < 0) {
         pq_session_free(session);
         return NULL;
@@ -102,6 +105,7 @@ void pq_session_free(pq_session *session)
     pq_call_drop(session->closing);
     pq_timer_stop(&session->patience);
     pq_call_forget_dropped(session);
+    pq_overlap_done(&session->overlap);
     pq_defer_stop(&session->deferred);
     free(session->files_dir);
     free(session->dir);
@@ -162,6 +166,11 @@ bool pq_session_was_reached(const pq_session *session)
 pq_poll_first *pq_session_first_poll(pq_session *session)
 {
     return &session->first_poll;
+}
+
+pq_overlap *pq_session_overlap(pq_session *session)
+{
+    return &session->overlap;
 }
 
 unsigned pq_session_next_number(pq_session *session)

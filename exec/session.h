@@ -23,6 +23,7 @@ typedef struct pq_call pq_call;
 typedef struct pq_session_options {
     const char *remote_tmp; /* absolute ASCII path of a directory in the guest */
     pq_ms connect_timeout;  /* how long to go on while the agent does not answer */
+    bool no_overlap;        /* never send a ping along with a command, see overlap.h */
 } pq_session_options;
 
 /* Borrows the agent, which must outlive the session. Asks nothing of the guest. Fails with
@@ -63,6 +64,9 @@ void pq_session_no_dropped_calls(pq_session *session);
 
 /* What is known of how long short scripts take in this guest. */
 pq_poll_first *pq_session_first_poll(pq_session *session);
+
+/* Pings that go along with the calls of this session. */
+struct pq_overlap *pq_session_overlap(pq_session *session);
 
 /* A number for the next job or transfer, unique in this session. */
 unsigned pq_session_next_number(pq_session *session);

@@ -21,6 +21,7 @@ typedef struct pq_target {
     char *node; /* or NULL */
     char *remote_tmp;
     pq_ms connect_timeout;
+    bool overlap;
     pq_agent *agent;
     pq_session *session;
     bool closing;
@@ -104,7 +105,8 @@ static void target_free(pq_target *target)
 static int open_session(pq_target *target, pq_error *err)
 {
     pq_session_options options = {.remote_tmp = target->remote_tmp,
-                                  .connect_timeout = target->connect_timeout};
+                                  .connect_timeout = target->connect_timeout,
+                                  .no_overlap = !target->overlap};
     target->agent = pq_pve_agent(target->endpoint->pve, target->vm, target->node, err);
     if (target->agent == NULL)
         return -1;
@@ -123,6 +125,7 @@ static pq_target *target_new(pq_targets *targets, const pq_target *wanted, pq_er
     made->owner = targets;
     made->endpoint = wanted->endpoint;
     made->connect_timeout = wanted->connect_timeout;
+    made->overlap = wanted->overlap;
     made->vm = strdup(wanted->vm);
     made->node = wanted->node != NULL ? strdup(wanted->node) : NULL;
     made->remote_tmp = strdup(wanted->remote_tmp);
@@ -144,7 +147,8 @@ static bool is_same(const pq_target *a, const pq_target *b)
     bool same_node = (a->node == NULL && b->node == NULL) ||
                      (a->node != NULL && b->node != NULL && strcmp(a->node, b->node) == 0);
     return a->endpoint == b->endpoint && same_node && strcmp(a->vm, b->vm) == 0 &&
-           strcmp(a->remote_tmp, b->remote_tmp) == 0 && a->connect_timeout == b->connect_timeout;
+           strcmp(a->remote_tmp, b->remote_tmp) == 0 && a->connect_timeout == b->connect_timeout &&
+           a->overlap == b->overlap;
 }
 
 int pq_targets_get(pq_targets *targets, pq_config *config, const char *vm, pq_session **ret,
@@ -156,6 +160,7 @@ int pq_targets_get(pq_targets *targets, pq_config *config, const char *vm, pq_se
         .node = (char *)pq_config_text(config, PQ_OPT_NODE),
         .remote_tmp = (char *)pq_config_text(config, PQ_OPT_REMOTE_TMP),
         .connect_timeout = pq_config_duration_ms(config, PQ_OPT_CONNECT_TIMEOUT),
+        .overlap = pq_config_bool(config, PQ_OPT_OVERLAP),
     };
     if (wanted.endpoint == NULL)
         return -1;

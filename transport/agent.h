@@ -33,7 +33,9 @@ typedef struct pq_agent_limits {
     size_t input_bytes; /* longest input-data; PVE: 65536 */
     size_t read_bytes;  /* longest piece that file_read returns */
     bool offset_reads;  /* file_read takes offset and count (PVE 9.2) */
+    bool args_proven;   /* the server has taken a call of about args_bytes */
     unsigned parallel;  /* calls in flight to one VM that are worth it and allowed */
+    pq_ms round_trip;   /* to the server, as the fastest connection has shown; 0: unknown */
 } pq_agent_limits;
 
 typedef struct pq_exec_request {

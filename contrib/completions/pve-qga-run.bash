@@ -3,7 +3,7 @@
 
 _pve_qga_run()
 {
-    local shared=" --host -H --port --via --user -u --password-file --password-fd --password-command --token-id --token-secret-file --token-secret-fd --token-secret-command --otp-file --otp-fd --otp-command --validate-certs --no-validate-certs --fingerprint --ca-file --tls-min --proxy --proxy-userpwd-file --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --config --trace --print-config --verbose -v --quiet -q --help -h --version -V"
+    local shared=" --host -H --port --via --user -u --password-file --password-fd --password-command --token-id --token-secret-file --token-secret-fd --token-secret-command --otp-file --otp-fd --otp-command --validate-certs --no-validate-certs --fingerprint --ca-file --tls-min --proxy --proxy-userpwd-file --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --overlap --no-overlap --config --trace --print-config --verbose -v --quiet -q --help -h --version -V"
     local with_file=" --password-file --token-secret-file --otp-file --ca-file --proxy-userpwd-file --config --trace "
     local with_value=" --host -H --port --user -u --password-fd --password-command --token-id --token-secret-fd --token-secret-command --otp-fd --otp-command --fingerprint --proxy --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --shell --env -e --cwd -C --mode -m "
     local commands="exec put fetch ping serve help"

@@ -46,6 +46,8 @@ complete -c pve-qga-run -l connect-timeout -x -d 'How long to wait for an agent 
 complete -c pve-qga-run -l call-timeout -x -d 'How long one call of the API may take'
 complete -c pve-qga-run -l calls-per-node -x -d 'Calls at the same time to one node'
 complete -c pve-qga-run -l calls-per-vm -x -d 'Calls at the same time to one VM'
+complete -c pve-qga-run -l overlap -d 'Send a ping along with a command where that makes it faster, which is where the guest\'s port sleeps between calls'
+complete -c pve-qga-run -l no-overlap -d 'Opposite of --overlap'
 complete -c pve-qga-run -l config -r -F -d 'Read this configuration file instead of the system\'s and the user\'s'
 complete -c pve-qga-run -l trace -r -F -d 'Append what happens to this file, one JSON object a line, without secrets or guest data'
 complete -c pve-qga-run -l print-config -d 'Print every option\'s value and where it came from, and end'

@@ -258,6 +258,17 @@ static void end_connecting(void *context, CURLcode result)
     stream->connected(stream->context, NULL);
 }
 
+pq_ms pq_stream_round_trip(const pq_stream *stream)
+{
+    curl_off_t resolved = 0, answered = 0;
+    if (stream->state != STREAM_OPEN ||
+        curl_easy_getinfo(stream->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved) != CURLE_OK ||
+        curl_easy_getinfo(stream->easy, CURLINFO_CONNECT_TIME_T, &answered) != CURLE_OK ||
+        answered <= resolved)
+        return 0;
+    return (pq_ms)((answered - resolved + 999) / 1000);
+}
+
 static int start_connecting(pq_stream *stream, const pq_stream_options *options, pq_error *err)
 {
     CURL *easy = curl_easy_init();

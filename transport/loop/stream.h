@@ -44,6 +44,10 @@ pq_stream *pq_stream_open(pq_loop *loop, const pq_stream_options *options,
                           pq_stream_connected connected, void *context, pq_error *err);
 void pq_stream_free(pq_stream *stream);
 
+/* The time from the first packet to an address that answered until it did: one round trip to the
+ * server or its proxy. 0 while not connected. */
+pq_ms pq_stream_round_trip(const pq_stream *stream);
+
 /* Sends what fits now; *ret_sent may be 0. Bytes that were not sent come first in the next call:
  * part of them may be encrypted already. Fails with NETWORK and effect "unknown". */
 int pq_stream_send(pq_stream *stream, const void *bytes, size_t length, size_t *ret_sent,

@@ -26,6 +26,7 @@ struct pq_http_pool {
     pq_defer pump;
     pq_timer backoff;  /* no new connection while it runs */
     unsigned failures; /* to connect, in a row */
+    pq_ms round_trip;  /* the shortest of all connections */
     unsigned to_fail;  /* this many waiting calls end with `failure` */
     pq_error failure;
 };
@@ -312,11 +313,23 @@ static void connecting_failed(pq_http_pool *pool, const pq_error *err)
     }
 }
 
+static void learn_round_trip(pq_http_pool *pool, pq_ms round_trip)
+{
+    if (pool->round_trip == 0 || (round_trip > 0 && round_trip < pool->round_trip))
+        pool->round_trip = round_trip;
+}
+
+pq_ms pq_http_pool_round_trip(const pq_http_pool *pool)
+{
+    return pool->round_trip;
+}
+
 void pq_http_pool_report(pq_http_pool *pool, pq_http_conn *conn, pq_conn_event event,
                          const pq_error *err)
 {
     switch (event) {
     case PQ_CONN_READY:
+        learn_round_trip(pool, pq_stream_round_trip(conn->stream));
         pool->reached = true;
         pool->failures = 0;
         arm(pool);

@@ -78,6 +78,9 @@ pq_http_pool *pq_http_pool_new(pq_loop *loop, const pq_stream_options *options, 
 /* All calls have ended or were dropped. */
 void pq_http_pool_free(pq_http_pool *pool);
 
+/* The shortest time of a round trip to the server, seen while connecting; 0: not connected yet. */
+pq_ms pq_http_pool_round_trip(const pq_http_pool *pool);
+
 /* Queues the call. `done` runs from the loop, once, unless the call is dropped. */
 void pq_http_call_start(pq_http_pool *pool, pq_http_call *call, pq_http_done done, void *context);
 

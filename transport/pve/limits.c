@@ -60,6 +60,7 @@ void pq_limits_report(const pq_limits *limits, unsigned parallel, pq_agent_limit
         .input_bytes = input < PQ_REQUEST_INPUT_MAX ? input : PQ_REQUEST_INPUT_MAX,
         .read_bytes = READ_BYTES,
         .offset_reads = !limits->whole_files,
+        .args_proven = limits->large_taken || limits->body_bytes <= PQ_LIMITS_BODY_OLD,
         .parallel = parallel,
     };
 }

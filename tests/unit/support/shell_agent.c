@@ -110,8 +110,10 @@ static void answer(void *context)
         op->done.exec(op->context, err, op->pid);
     else if (op->call == SHELL_STATUS)
         op->done.status(op->context, err, &op->status);
-    else
+    else if (op->call == SHELL_READ)
         op->done.read(op->context, err, &op->bytes, op->eof);
+    else
+        op->done.ping(op->context, err);
     pq_buf_done(&op->status.out);
     pq_buf_done(&op->status.err);
     pq_buf_done(&op->bytes);
@@ -427,6 +429,13 @@ static pq_agent_op *file_read(pq_agent *base, const char *path, uint64_t offset,
     return send_answer(op);
 }
 
+static pq_agent_op *ping(pq_agent *base, pq_agent_done_fn done, void *context)
+{
+    pq_agent_op *op = new_op(of(base), SHELL_PING, "", context);
+    op->done.ping = done;
+    return send_answer(op);
+}
+
 /* Requests are carried out as soon as they are made. */
 static bool was_sent(const pq_agent_op *op)
 {
@@ -468,6 +477,7 @@ shell_agent *shell_agent_new(pq_loop *loop)
     static const pq_agent_ops ops = {.exec_start = exec_start,
                                      .exec_status = exec_status,
                                      .file_read = file_read,
+                                     .ping = ping,
                                      .was_sent = was_sent,
                                      .drop = op_drop,
                                      .limits = get_limits,
