@@ -36,6 +36,32 @@ static const char *token_id(const pq_config *config, const char *user)
     return id;
 }
 
+static bool is_whole(const char *token_id)
+{
+    return token_id != NULL && strchr(token_id, '!') != NULL;
+}
+
+/* USER@REALM!TOKENID as token id names the user, too. */
+static int read_identity(const pq_config *config, pq_pve_options *options, pq_error *err)
+{
+    const char *user = pq_config_text(config, PQ_OPT_USER);
+    const char *id = pq_config_text(config, PQ_OPT_TOKEN_ID);
+    if (!is_whole(id) || outranks(config, PQ_OPT_PASSWORD, PQ_OPT_TOKEN_ID)) {
+        if (need_text(config, PQ_OPT_USER, &options->user, err) < 0)
+            return -1;
+        options->token_id = is_whole(id) ? NULL : token_id(config, options->user);
+        return 0;
+    }
+    size_t length = (size_t)(strchr(id, '!') - id);
+    bool same = user == NULL || strcmp(user, id) == 0 ||
+                (strlen(user) == length && strncmp(user, id, length) == 0);
+    if (!same)
+        return pq_fail(err, PQ_E_CONFIG, "the API token '%s' is not one of the user '%s'", id,
+                       user);
+    options->user = id;
+    return 0;
+}
+
 static int read_token(pq_config *config, pq_pve_options *options, pq_error *err)
 {
     if (pq_config_secret(config, PQ_OPT_TOKEN_SECRET, &options->token_secret, err) < 0)
@@ -82,10 +108,9 @@ int pq_endpoint_read(pq_config *config, pq_pve_options *ret, pq_error *err)
         .calls_per_vm = (unsigned)pq_config_int(config, PQ_OPT_CALLS_PER_VM),
     };
     if (need_text(config, PQ_OPT_HOST, &options.host, err) < 0 ||
-        need_text(config, PQ_OPT_USER, &options.user, err) < 0 ||
+        read_identity(config, &options, err) < 0 ||
         pq_config_secret(config, PQ_OPT_PROXY_USERPWD, &options.proxy_userpwd, err) < 0)
         return -1;
-    options.token_id = token_id(config, options.user);
     bool is_token = options.token_id != NULL || strchr(options.user, '!') != NULL;
     if ((is_token ? read_token : read_password)(config, &options, err) < 0)
         return -1;

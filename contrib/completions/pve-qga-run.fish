@@ -21,7 +21,7 @@ complete -c pve-qga-run -s u -l user -x -d 'User as USER@REALM, or a user\'s API
 complete -c pve-qga-run -l password-file -r -F -d 'The user\'s password; not needed with a token'
 complete -c pve-qga-run -l password-fd -x -d 'The user\'s password; not needed with a token'
 complete -c pve-qga-run -l password-command -x -d 'The user\'s password; not needed with a token'
-complete -c pve-qga-run -l token-id -x -d 'Name of the user\'s API token, unless --user has it'
+complete -c pve-qga-run -l token-id -x -d 'API token as USER@REALM!TOKENID, or only TOKENID if --user names the user'
 complete -c pve-qga-run -l token-secret-file -r -F -d 'Secret of the API token'
 complete -c pve-qga-run -l token-secret-fd -x -d 'Secret of the API token'
 complete -c pve-qga-run -l token-secret-command -x -d 'Secret of the API token'

@@ -43,6 +43,12 @@ def test_token_in_two_options(program: Program, lab: Lab) -> None:
     assert split.exec(WEB, "echo", "ok").succeeded().stdout == b"ok\n"
 
 
+def test_token_id_with_its_user(program: Program, lab: Lab) -> None:
+    """As community.proxmox.proxmox_qemu_api has it."""
+    whole = program.having(PROXMOX_USER=None, PROXMOX_TOKEN_ID=lab.token_id)
+    assert whole.exec(WEB, "echo", "ok").succeeded().stdout == b"ok\n"
+
+
 def test_unknown_token(program: Program, lab: Lab) -> None:
     program.having(PROXMOX_USER="root@pam!other").exec(WEB, "true").failed("token", "127.0.0.1")
     assert unauthorized(lab) <= 2

@@ -26,7 +26,8 @@ OUTSIDE = {
     "cJSON": (r"cjson/.*", [r"transport/base/json\.c"]),
     "libcrypto": (r"openssl/.*", [r"transport/base/digest\.c"]),
     "libcurl": (r"curl/.*", [r"transport/loop/.*"]),
-    "zlib": (r"zlib\.h", [r"transport/pve/http_body\.c", r"filexfer/\w*chunk\w*\.c"]),
+    "zlib": (r"zlib\.h", [r"transport/pve/http_body\.c", r"filexfer/gzip\.c"]),
+    "libarchive": (r"archive(_entry)?\.h", [r"filexfer/archive\.c"]),
     "inih": (r"ini\.h", [r"transport/config/.*"]),
     "libssh2": (r"libssh2.*\.h", [r"transport/ssh/.*"]),
 }

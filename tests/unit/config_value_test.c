@@ -164,7 +164,9 @@ Test(config_value, users_and_tokens)
         BAD(USER, "a:b@pam"),
         BAD(USER, "a\nb@pam"),
         TEXT(TOKEN_ID, "run-1", "run-1"),
-        BAD(TOKEN_ID, "root@pam!run"),
+        TEXT(TOKEN_ID, "root@pam!run", "root@pam!run"),
+        BAD(TOKEN_ID, "root@pam!"),
+        BAD(TOKEN_ID, "root@pam"),
         BAD(TOKEN_ID, "1run"),
         BAD(TOKEN_ID, ""),
     };

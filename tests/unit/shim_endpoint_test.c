@@ -72,6 +72,26 @@ Test(endpoint, token_behind_the_user)
     pq_config_free(config);
 }
 
+Test(endpoint, token_id_that_names_its_user)
+{
+    pq_config *config = config_of(ITEMS("--host=pve1", "--token-id=root@pam!ci"));
+    pq_pve_options options;
+    set(config, "token_secret", "s3cret");
+    cr_assert_eq(pq_endpoint_read(config, &options, &err), 0, "%s", err.text);
+    cr_expect_str_eq(options.user, "root@pam!ci");
+    cr_expect_null(options.token_id);
+    pq_config_free(config);
+
+    config = config_of(ITEMS("--host=pve1", "--user=root@pam", "--token-id=root@pam!ci"));
+    set(config, "token_secret", "s3cret");
+    cr_assert_eq(pq_endpoint_read(config, &options, &err), 0, "%s", err.text);
+    cr_expect_str_eq(options.user, "root@pam!ci");
+    pq_config_free(config);
+
+    config = config_of(ITEMS("--host=pve1", "--user=joe@pve", "--token-id=root@pam!ci"));
+    expect_failure(config, "joe@pve");
+}
+
 Test(endpoint, token_named_twice_is_one_token)
 {
     pq_config *config = config_of(ITEMS("--host=pve1", "--user=root@pam!ci", "--token-id=ci"));

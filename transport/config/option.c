@@ -61,7 +61,7 @@ void pq_option_expected(const pq_option *option, char *out, size_t size)
         [PQ_TYPE_RAW] = "text",
         [PQ_TYPE_HOST] = "a host name or address (without https:// and port)",
         [PQ_TYPE_USER] = "USER@REALM or USER@REALM!TOKENID, such as root@pam",
-        [PQ_TYPE_TOKEN_ID] = "a token's name (the part behind ! in USER@REALM!TOKENID)",
+        [PQ_TYPE_TOKEN_ID] = "a token as USER@REALM!TOKENID, or only its name behind the !",
         [PQ_TYPE_NODE] = "a node's name (letters, digits and -)",
         [PQ_TYPE_FINGERPRINT] = "a SHA-256 fingerprint (32 pairs of hexadecimal digits)",
         [PQ_TYPE_PROXY] = "a proxy as [http|https|socks4|socks4a|socks5|socks5h://]HOST[:PORT]; "

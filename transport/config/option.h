@@ -20,7 +20,7 @@ typedef enum pq_type {
     PQ_TYPE_RAW,         /* any bytes without NUL, such as a shell line */
     PQ_TYPE_HOST,        /* name or address without port; brackets around IPv6 are taken off */
     PQ_TYPE_USER,        /* USER@REALM or USER@REALM!TOKENID */
-    PQ_TYPE_TOKEN_ID,    /* the part behind "!" */
+    PQ_TYPE_TOKEN_ID,    /* USER@REALM!TOKENID, or the part behind "!" */
     PQ_TYPE_NODE,        /* a node's name */
     PQ_TYPE_FINGERPRINT, /* SHA-256 as 32 hex pairs; stored as "AA:BB:..." */
     PQ_TYPE_PROXY,       /* URL of a proxy without credentials; "" for none */

@@ -133,7 +133,8 @@ static bool has_text_shape(const pq_option *option, const char *text)
     case PQ_TYPE_USER:
         return pq_text_is_user(text);
     case PQ_TYPE_TOKEN_ID:
-        return pq_text_is_token_id(text, strlen(text));
+        return pq_text_is_token_id(text, strlen(text)) ||
+               (strchr(text, '!') != NULL && pq_text_is_user(text));
     case PQ_TYPE_NODE:
         return pq_text_is_node(text);
     case PQ_TYPE_PROXY:
