@@ -29,6 +29,9 @@ struct pq_call {
     bool once;
     bool makes_directory;
     bool overlap;
+    bool begins_held;
+    bool ends_if_slow;
+    pq_loop_fn started;
     pq_call_fn done; /* NULL: dropped */
     void *context;
     pq_call *next, **link; /* among the session's dropped calls */
@@ -168,8 +171,10 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
                            poll_status, call);
         return;
     }
-    pq_poll_first_learn(pq_session_first_poll(call->session), call->questions, age);
-    pq_call_result result = {.out = status->out, .err = status->err};
+    /* What was held tells nothing of how long scripts take. */
+    if (!call->begins_held)
+        pq_poll_first_learn(pq_session_first_poll(call->session), call->questions, age);
+    pq_call_result result = {.out = status->out, .err = status->err, .questions = call->questions};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
     if (!pq_trailer_cut(&result.out, &result.trailer))
@@ -192,8 +197,8 @@ static void poll_status(void *context)
 
 static pq_ms first_delay(const pq_call *call)
 {
-    if (call->overlap && pq_overlap_is_open(pq_session_overlap(call->session)))
-        return 0;
+    if (call->overlap && pq_overlap_exec_answered(pq_session_overlap(call->session)))
+        return PQ_OVERLAP_ASK_AFTER_MS;
     return pq_poll_first_delay(pq_session_first_poll(call->session));
 }
 
@@ -201,7 +206,6 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
 {
     pq_call *call = context;
     call->op = NULL;
-    pq_overlap_exec_answered(pq_session_overlap(call->session));
     if (err == NULL) {
         ran(call);
         pq_retry_good(&call->retry, call->session);
@@ -211,6 +215,8 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer, first_delay(call),
                            poll_status, call);
+        if (call->started != NULL && call->done != NULL)
+            call->started(call->context);
         return;
     }
     if (err->effect == PQ_EFFECT_NONE && call->done != NULL) {
@@ -218,7 +224,10 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         return;
     }
     ran(call);
-    run_again(call, err);
+    if (call->ends_if_slow && err->code == PQ_E_AGENT_TIMEOUT)
+        give_up(call, err);
+    else
+        run_again(call, err);
 }
 
 static int mark_repetition(pq_call *call, pq_error *err)
@@ -246,8 +255,6 @@ static void start(void *context)
                                .input = call->input,
                                .input_length = call->input_length};
     call->op = pq_agent_exec_start(pq_session_agent(call->session), &request, on_started, call);
-    if (call->overlap)
-        pq_overlap_exec_sent(pq_session_overlap(call->session), call->op);
 }
 
 pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
@@ -275,6 +282,10 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     call->once = options->once;
     call->makes_directory = options->makes_directory;
     call->overlap = options->overlap;
+    call->begins_held = options->begins_held;
+    call->held = options->begins_held;
+    call->ends_if_slow = options->ends_if_slow;
+    call->started = options->started;
     call->done = done;
     call->context = context;
     pq_retry_begin(&call->retry);
@@ -313,6 +324,8 @@ void pq_call_hold(pq_call *call, bool hold)
     if (call->held == hold)
         return;
     call->held = hold;
+    if (!hold)
+        call->retry.last_good = pq_now();
     /* A delay after a failure goes on: it ends in a question or in a new run. */
     bool between_questions = call->pid != 0 && call->op == NULL && call->state != CALL_RETRYING;
     if (!between_questions)

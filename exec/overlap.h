@@ -1,29 +1,35 @@
 /*
  * A ping along with a command, where that makes the command faster.   (exec)
  *
- * Theory of operation. On a real virtio-serial port the agent sleeps for 100 ms whenever no host is
- * connected, so a command's exec and exec-status, one after the other, wait for two or three such
- * sleeps. A call that is in the agent's queue when another ends keeps the port open: one ping in
- * the middle of the exec makes the pair a third faster.
+ * Theory of operation. On a real virtio-serial port the agent sleeps for 100 ms whenever it finds
+ * no host connected, and does nothing else meanwhile: it does not even notice that a child has
+ * ended. A call makes two connections, so an exec and an exec-status, one after the other, wait for
+ * three or four such sleeps. While one call's connection waits in the agent's queue, another's end
+ * is not followed by a sleep: a ping next to the exec-status saves one or two. Both are sent while
+ * the agent sleeps after the exec, late enough for a short script to have ended.
  *
- * Such a port tells itself: a fast agent answers an exec within about 10 ms and a round trip to the
- * server. So the ping is sent only when an exec has waited for longer than PQ_OVERLAP_AFTER_MS and
- * a round trip, once for each exec at most, and only while the session has no other call under way,
- * which would keep the port open just as well.
+ * Such a port tells itself: elsewhere an exec is answered within about 10 ms and a round trip to
+ * the server. The ping is sent only when the exec took PQ_OVERLAP_SLOW_MS and a round trip, once
+ * for each exec at most, and only while the session has no other call under way, which would keep
+ * the port open just as well.
  */
 #pragma once
 
 #include "transport/agent.h"
 
-/* A third of the time that a lone exec takes on such a port; a fast agent has long answered. */
-#define PQ_OVERLAP_AFTER_MS 60
+/* An exec that takes longer has met a port that sleeps; there it takes 200 ms. */
+#define PQ_OVERLAP_SLOW_MS 60
+
+/* After the exec's answer, within the sleep that follows it; found by trying: 10 to 50 ms for the
+ * ping and 15 ms more for the question are all the same, 80 ms are too late. */
+#define PQ_OVERLAP_PING_AFTER_MS 30
+#define PQ_OVERLAP_ASK_AFTER_MS 45
 
 /* One for a session, embedded there. */
 typedef struct pq_overlap {
     pq_agent *agent;
     bool enabled;
-    unsigned calls;          /* of the session, under way */
-    const pq_agent_op *exec; /* valid while the timer runs */
+    unsigned calls; /* of the session, under way */
     pq_timer timer;
     pq_agent_op *ping;
 } pq_overlap;
@@ -35,9 +41,6 @@ void pq_overlap_done(pq_overlap *overlap);
 void pq_overlap_call_began(pq_overlap *overlap);
 void pq_overlap_call_ended(pq_overlap *overlap);
 
-/* An exec that someone waits for was handed to the agent; it was answered. */
-void pq_overlap_exec_sent(pq_overlap *overlap, const pq_agent_op *exec);
-void pq_overlap_exec_answered(pq_overlap *overlap);
-
-/* A ping is on its way: what is asked now meets an open port, what is asked later may not. */
-bool pq_overlap_is_open(const pq_overlap *overlap);
+/* The exec of a call that someone waits for was just answered. True if a ping goes along with it:
+ * then it is to be asked about after PQ_OVERLAP_ASK_AFTER_MS. */
+bool pq_overlap_exec_answered(pq_overlap *overlap);

@@ -6,7 +6,7 @@
 #include "exec/overlap.h"
 #include "tests/unit/support/guest_bench.h"
 
-/* Well above PQ_OVERLAP_AFTER_MS. */
+/* What an exec takes on a port that sleeps. */
 #define SLOW_MS 200
 
 static pq_error err;
@@ -40,7 +40,7 @@ static void await(unsigned calls)
 
 static void slow_port(void)
 {
-    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC, .delay = SLOW_MS});
+    guest.agent->limits.exec_time = SLOW_MS;
 }
 
 static unsigned pings(void)

@@ -135,6 +135,8 @@ void pq_op_finish(pq_agent_op *op, const pq_op_result *result)
     void *context = op->context;
     const pq_error *err = result->err;
     pq_agent_op done = {.done = op->done};
+    if (kind == PQ_OP_EXEC && err == NULL)
+        op->agent->exec_time = (pq_now_us() - op->call.http.started_us) / 1000;
     leave_node(op);
     free_op(op);
     switch (kind) {

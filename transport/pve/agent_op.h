@@ -81,6 +81,7 @@ struct pq_vm_agent {
     unsigned in_flight;
     pq_agent_op *ops;
     pq_agent_limits limits;
+    pq_ms exec_time; /* as in pq_agent_limits */
     char name[256];
     pq_agent_op spares[PQ_SPARE_OPS];
 };

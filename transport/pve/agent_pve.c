@@ -228,6 +228,7 @@ static const pq_agent_limits *limits(const pq_agent *base)
         pve->calls_per_vm < pve->calls_per_node ? pve->calls_per_vm : pve->calls_per_node;
     pq_limits_report(agent->node != NULL ? &agent->node->limits : &unknown, parallel,
                      &agent->limits);
+    agent->limits.exec_time = agent->exec_time;
     agent->limits.round_trip = pq_http_pool_round_trip(pve->pool);
     return &agent->limits;
 }
