@@ -294,6 +294,16 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     return call;
 }
 
+static void join_dropped(pq_call *call)
+{
+    pq_call **head = pq_session_dropped_calls(call->session);
+    call->next = *head;
+    call->link = head;
+    if (call->next != NULL)
+        call->next->link = &call->next;
+    *head = call;
+}
+
 void pq_call_drop(pq_call *call)
 {
     if (call == NULL)
@@ -302,13 +312,8 @@ void pq_call_drop(pq_call *call)
         call_free(call);
         return;
     }
-    pq_call **head = pq_session_dropped_calls(call->session);
     call->done = NULL;
-    call->next = *head;
-    call->link = head;
-    if (call->next != NULL)
-        call->next->link = &call->next;
-    *head = call;
+    join_dropped(call);
     pq_call_hold(call, false);
 }
 
@@ -351,14 +356,17 @@ bool pq_call_may_have_run(const pq_call *call)
                                   pq_agent_was_sent(pq_session_agent(call->session), call->op));
 }
 
-static void on_reaped(void *context, const pq_error *err, pq_exec_status *status)
-{
-    (void)context;
-    (void)err;
-    (void)status;
-}
-
 void pq_call_reap(pq_session *session, int64_t pid)
 {
-    pq_agent_exec_status(pq_session_agent(session), pid, on_reaped, NULL);
+    pq_call *call = calloc(1, sizeof *call);
+    if (call == NULL)
+        return;
+    call->session = session;
+    call->pid = pid;
+    call->may_have_run = true;
+    pq_retry_begin(&call->retry);
+    call->run_started = pq_now();
+    pq_overlap_call_began(pq_session_overlap(session));
+    join_dropped(call);
+    poll_status(call);
 }
