@@ -114,6 +114,14 @@ class Lab:
         """The request log, oldest first."""
         return list(self.ask("log"))
 
+    def record(self, directory: Path) -> None:
+        """Keep all requests and answers from now on in a new directory; see ``record.py`` for its files."""
+        self.ask("record", directory=str(directory))
+
+    def stop_recording(self) -> int:
+        """End the recording; returns how many requests it has."""
+        return int(self.ask("stop_recording"))
+
     def fault(self, kind: str, action: str, **fields: Any) -> int:
         """Plan a fault; see ``faults.py`` for the fields. Returns the rule's id."""
         return int(self.ask("fault", kind=kind, action=action, **fields))

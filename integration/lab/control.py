@@ -39,6 +39,12 @@ class Operations:
     def log(self) -> Any:
         return self._lab.observer.log()
 
+    def record(self, directory: str) -> None:
+        self._lab.recorder.start(Path(directory))
+
+    def stop_recording(self) -> int:
+        return self._lab.recorder.stop()
+
     def fault(self, **fields: Any) -> int:
         return self._lab.faults.add(**fields)
 

@@ -14,6 +14,7 @@ from .errors import Disconnect, HttpError
 from .gateway import Gateway, Outcome
 from .http1 import IDLE_TIMEOUT_S, Connection, Request, Response, render
 from .observe import LogEntry, Observer
+from .record import Recorder
 from .sabotage import RawResponse
 
 REQUESTS_PER_CONNECTION = 100
@@ -27,9 +28,12 @@ _CLOSE_NOTIFY_WAIT_S = 0.02
 class Proxy:
     """The listening side of the endpoint; one thread per connection."""
 
-    def __init__(self, gateway: Gateway, observer: Observer, context: ssl.SSLContext, host: str, port: int) -> None:
+    def __init__(
+        self, gateway: Gateway, observer: Observer, recorder: Recorder, context: ssl.SSLContext, host: str, port: int
+    ) -> None:
         self._gateway = gateway
         self._observer = observer
+        self._recorder = recorder
         self._context = context
         self._numbers = itertools.count(1)
         self._open: set[socket.socket] = set()
@@ -74,7 +78,7 @@ class Proxy:
             sock = tls
             self._open.add(sock)
             self._observer.count("tls_handshakes")
-            _Session(self._gateway, self._observer, Connection(sock), number).run()
+            _Session(self._gateway, self._observer, self._recorder, Connection(sock), number).run()
         except (OSError, Disconnect):
             pass
         finally:
@@ -85,9 +89,12 @@ class Proxy:
 class _Session:
     """The requests of one connection, one after the other."""
 
-    def __init__(self, gateway: Gateway, observer: Observer, connection: Connection, number: int) -> None:
+    def __init__(
+        self, gateway: Gateway, observer: Observer, recorder: Recorder, connection: Connection, number: int
+    ) -> None:
         self._gateway = gateway
         self._observer = observer
+        self._recorder = recorder
         self._connection = connection
         self._number = number
         self._left = REQUESTS_PER_CONNECTION
@@ -170,6 +177,7 @@ class _Session:
 
     def _record(self, request: Request, outcome: Outcome, before: int, sent: int) -> None:
         now = time.monotonic()
+        self._recorder.keep(request, outcome)
         path, _, query = request.target.partition("?")
         self._observer.record(
             LogEntry(

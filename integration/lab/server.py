@@ -19,6 +19,7 @@ from .guests.namespace import can_isolate
 from .observe import Observer
 from .profiles import PROFILES
 from .proxy import Proxy
+from .record import Recorder
 from .tls import Identity
 
 HOST = "127.0.0.1"
@@ -49,11 +50,13 @@ class LabServer:
         self.cluster = Cluster(list(dict.fromkeys(names)), [spec.build(s, directory, isolate) for s in specs])
         self.authority = Authority()
         self.observer = Observer()
+        self.recorder = Recorder()
         self.faults = FaultPlan()
         self.settings = Settings(PROFILES[profile])
         self._identity = Identity(directory, self.cluster.local_node)
         gateway = Gateway(Environment(self.cluster, self.authority, self.observer), self.settings, self.faults)
-        self.proxy = Proxy(gateway, self.observer, self._identity.server_context(), HOST, port)
+        context = self._identity.server_context()
+        self.proxy = Proxy(gateway, self.observer, self.recorder, context, HOST, port)
         self._add_credentials()
 
     def _add_credentials(self) -> None:
