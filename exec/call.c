@@ -32,6 +32,7 @@ struct pq_call {
     bool begins_held;
     bool ends_if_slow;
     pq_loop_fn started;
+    pq_call_make_fn make;
     pq_call_fn done; /* NULL: dropped */
     void *context;
     pq_call *next, **link; /* among the session's dropped calls */
@@ -230,8 +231,11 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         run_again(call, err);
 }
 
-static int mark_repetition(pq_call *call, pq_error *err)
+static int prepare_script(pq_call *call, pq_error *err)
 {
+    if (call->make != NULL && call->script.count == 0 &&
+        call->make(call->context, &call->script, err) < 0)
+        return -1;
     if (call->first_try == 0)
         call->first_try = pq_now();
     if (call->retry_argument < 0 || !call->may_have_run)
@@ -246,7 +250,7 @@ static void start(void *context)
 {
     pq_call *call = context;
     pq_error err;
-    if (mark_repetition(call, &err) < 0) {
+    if (prepare_script(call, &err) < 0) {
         give_up(call, &err);
         return;
     }
@@ -255,6 +259,8 @@ static void start(void *context)
                                .input = call->input,
                                .input_length = call->input_length};
     call->op = pq_agent_exec_start(pq_session_agent(call->session), &request, on_started, call);
+    if (call->make != NULL)
+        pq_script_done(&call->script);
 }
 
 pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
@@ -267,15 +273,22 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
         if (input != NULL)
             memcpy(input, options->input, options->input_length);
     }
-    if (call == NULL || (options->input != NULL && input == NULL)) {
-        free(call);
-        pq_script_done(script);
+    pq_script made = {0};
+    bool failed = call == NULL || (options->input != NULL && input == NULL);
+    if (failed)
         pq_fail(err, PQ_E_NOMEM, "out of memory");
+    else if (options->make != NULL)
+        failed = options->make(context, &made, err) < 0;
+    if (failed) {
+        free(input);
+        free(call);
+        pq_script_done(script != NULL ? script : &made);
         return NULL;
     }
     call->session = session;
-    call->script = *script;
-    memset(script, 0, sizeof *script);
+    call->script = script != NULL ? *script : made;
+    if (script != NULL)
+        memset(script, 0, sizeof *script);
     call->input = input;
     call->input_length = options->input_length;
     call->retry_argument = options->retry_argument;
@@ -286,6 +299,7 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     call->held = options->begins_held;
     call->ends_if_slow = options->ends_if_slow;
     call->started = options->started;
+    call->make = options->make;
     call->done = done;
     call->context = context;
     pq_retry_begin(&call->retry);

@@ -16,7 +16,8 @@
  * reached the guest, the final error's effect is "unknown", else "none".
  *
  * A script that takes long (a job's launcher) can be held: then it is not asked about until it is
- * released, because its caller learns more in another way.
+ * released, because its caller learns more in another way. One of many (a piece of a file) can
+ * begin held, so that a single question is enough for it later.
  */
 #pragma once
 
@@ -26,9 +27,13 @@ typedef struct pq_call_result {
     pq_buf out; /* stdout without the trailer; may be taken */
     pq_buf err;
     pq_trailer trailer; /* points into `out`'s memory: read it before taking `out` */
+    unsigned questions; /* it took to learn that the script had ended */
 } pq_call_result;
 
 typedef void (*pq_call_fn)(void *context, const pq_error *err, pq_call_result *result);
+
+/* Makes a large script, so that it takes no memory between two tries. */
+typedef int (*pq_call_make_fn)(void *context, pq_script *script, pq_error *err);
 
 typedef struct pq_call_options {
     const void *input; /* for the script's stdin, copied; NULL: none */
@@ -38,13 +43,18 @@ typedef struct pq_call_options {
     bool once;            /* not idempotent: never run again once it may have started */
     bool makes_directory; /* once it may have run, closing the session has work to do */
     bool overlap;         /* someone waits for just this call: a ping may go along with it */
+    bool begins_held;     /* see pq_call_hold() */
+    bool ends_if_slow;    /* a start that the agent did not answer in time ends the call, with
+                           * AGENT_TIMEOUT: its caller makes smaller ones */
+    pq_loop_fn started;   /* each time the agent has started the script; may be NULL */
+    pq_call_make_fn make; /* makes the script for each try; NULL: it is kept */
 } pq_call_options;
 
 #define PQ_CALL_DEFAULTS ((pq_call_options){.retry_argument = -1})
 #define PQ_CALL_MAKES_DIRECTORY ((pq_call_options){.retry_argument = -1, .makes_directory = true})
 
-/* Takes the script over, even on failure. The call frees itself after `done` has run. NULL only
- * without memory. */
+/* Takes the script over, even on failure; NULL with `make`. The call frees itself after `done` has
+ * run. NULL only without memory, or when `make` fails. */
 pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_options *options,
                        pq_call_fn done, void *context, pq_error *err);
 
@@ -56,7 +66,8 @@ void pq_call_drop(pq_call *call);
 /* Forgets the calls that were dropped and are still asked about; for pq_session_free(). */
 void pq_call_forget_dropped(pq_session *session);
 
-/* Stops asking (true), or asks at once and then as usual (false). */
+/* Stops asking (true), or asks at once and then as usual (false), trying again for as long as if
+ * the call began now. */
 void pq_call_hold(pq_call *call, bool hold);
 
 /* Whether the agent has said, more than once, that the script is still running. */
@@ -68,5 +79,6 @@ int64_t pq_call_pid(const pq_call *call);
 /* False while certainly nothing has reached the guest. */
 bool pq_call_may_have_run(const pq_call *call);
 
-/* Asks the agent once about `pid` and forgets the answer, so that it frees its record. */
+/* Asks the agent about a script's `pid` until it has ended, so that it frees its record; the answer
+ * is of no interest. */
 void pq_call_reap(pq_session *session, int64_t pid);

@@ -141,7 +141,8 @@ static int add_base64(pq_script *script, size_t arg_bytes, const char *bytes, si
         size_t take = length < per_argument ? length : per_argument;
         pq_buf text = {0};
         size_t ignored;
-        if (pq_script_add(script, "b", err) < 0 || pq_base64_encode(&text, bytes, take, err) < 0) {
+        if (pq_script_add(script, script->packed ? "z" : "b", err) < 0 ||
+            pq_base64_encode(&text, bytes, take, err) < 0) {
             pq_buf_done(&text);
             return -1;
         }
@@ -181,7 +182,8 @@ int pq_script_add_items(pq_script *script, const pq_agent_limits *limits, const 
         *ret_taken = 0;
         return 0;
     }
-    if (!script->no_decoder && fits_escaped(script, limits, bytes, length)) {
+    bool may_escape = !script->no_decoder && !script->packed;
+    if (may_escape && fits_escaped(script, limits, bytes, length)) {
         if (pq_script_add(script, "p", err) < 0 ||
             pq_script_add_escaped(script, bytes, length, err) < 0)
             return -1;

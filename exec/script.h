@@ -21,6 +21,7 @@ typedef struct pq_script {
     size_t count;
     size_t capacity;
     bool no_decoder; /* the guest cannot decode base64: everything goes escaped */
+    bool packed;     /* the bytes of items are gzip, for the guest to unpack; not with no_decoder */
     size_t bytes;    /* characters of all arguments, and 4 for each as JSON separators */
 } pq_script;
 
@@ -37,8 +38,9 @@ int pq_script_addf(pq_script *script, pq_error *err, const char *format, ...)
 int pq_script_add_escaped(pq_script *script, const void *bytes, size_t length, pq_error *err);
 
 /* Appends as many of `bytes` as fit into the limits, as items "p TEXT" or "b TEXT"...,
- * whichever is shorter, or "P TEXT"... without a decoder. *ret_taken is the number of bytes taken,
- * a multiple of `granule` unless it is all of them; 0 when not even one granule fits. */
+ * whichever is shorter, "P TEXT"... without a decoder, or "z TEXT"... if they are packed.
+ * *ret_taken is the number of bytes taken, a multiple of `granule` unless it is all of them; 0 when
+ * not even one granule fits. */
 int pq_script_add_items(pq_script *script, const pq_agent_limits *limits, const void *bytes,
                         size_t length, size_t granule, size_t *ret_taken, pq_error *err);
 

@@ -11,16 +11,30 @@
 
 #define TOKEN_BYTES 16
 
+/* Pieces of files that are read: the best sizes seen lie well within these. */
+#define READ_SMALLEST ((size_t)64 * 1024)
+#define READ_LARGEST ((size_t)512 * 1024)
+#define READ_START ((size_t)128 * 1024)
+#define READS_IN_FLIGHT 3
+
+#define WRITES_IN_FLIGHT 3
+
 /* Scripts of calls that were dropped might make a directory again while it is being removed; they
  * take a moment. A launcher that was left alone with its command may take for ever. */
 #define DROPPED_PATIENCE_MS 2000
 
-/* Ended jobs that a launcher removes at once; the argument stays short. */
+/* Ended jobs, or transfers, whose files one script removes; the argument stays short. */
 #define ENDED_MAX 64
 
 /* Longest remote_tmp: with names of ours behind it a path stays below 1024 bytes, the smallest
  * PATH_MAX of the systems we know. */
 #define REMOTE_TMP_MAX 900
+
+/* Numbers of what has ended and whose files can go. */
+typedef struct ended_list {
+    unsigned numbers[ENDED_MAX];
+    size_t count;
+} ended_list;
 
 struct pq_session {
     pq_agent *agent;
@@ -29,13 +43,14 @@ struct pq_session {
     char *dir;
     char *files_dir;
     pq_poll_first first_poll;
+    pq_pace read_pace, write_pace;
     pq_overlap overlap;
     unsigned last_number;
-    unsigned ended[ENDED_MAX];
-    size_t ended_count;
+    ended_list ended_jobs, ended_transfers;
     bool dirty; /* a directory may exist in the guest */
     bool reached;
     bool no_decoder;
+    bool no_unpacker;
     bool plain;
     bool learned;
     bool resets_signals; /* env(1) knows --default-signal */
@@ -90,6 +105,8 @@ pq_session *pq_session_new(pq_agent *agent, const pq_session_options *options, p
     session->agent = agent;
     session->connect_timeout = options->connect_timeout;
     session->first_poll = PQ_POLL_FIRST_START;
+    pq_pace_init(&session->read_pace, READ_SMALLEST, READ_LARGEST, READ_START, READS_IN_FLIGHT);
+    pq_pace_init(&session->write_pace, 1, 1, 1, WRITES_IN_FLIGHT);
     pq_overlap_init(&session->overlap, agent, !options->no_overlap);
     if (make_paths(session, options->remote_tmp, err) < 0) {
         pq_session_free(session);
@@ -173,6 +190,16 @@ pq_overlap *pq_session_overlap(pq_session *session)
     return &session->overlap;
 }
 
+pq_pace *pq_session_read_pace(pq_session *session)
+{
+    return &session->read_pace;
+}
+
+pq_pace *pq_session_write_pace(pq_session *session)
+{
+    return &session->write_pace;
+}
+
 unsigned pq_session_next_number(pq_session *session)
 {
     return ++session->last_number;
@@ -183,23 +210,43 @@ void pq_session_used_guest(pq_session *session)
     session->dirty = true;
 }
 
-void pq_session_job_ended(pq_session *session, unsigned number)
+static void add_ended(ended_list *list, unsigned number)
 {
     /* What does not fit stays until the close. */
-    if (session->ended_count < ENDED_MAX)
-        session->ended[session->ended_count++] = number;
+    if (list->count < ENDED_MAX)
+        list->numbers[list->count++] = number;
+}
+
+static int take_ended(ended_list *list, pq_buf *out, pq_error *err)
+{
+    if (list->count == 0)
+        return pq_buf_add_byte(out, '-', err);
+    for (size_t i = 0; i < list->count; i++) {
+        if (pq_buf_printf(out, err, i == 0 ? "%u" : " %u", list->numbers[i]) < 0)
+            return -1;
+    }
+    list->count = 0;
+    return 0;
+}
+
+void pq_session_job_ended(pq_session *session, unsigned number)
+{
+    add_ended(&session->ended_jobs, number);
 }
 
 int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err)
 {
-    if (session->ended_count == 0)
-        return pq_buf_add_byte(out, '-', err);
-    for (size_t i = 0; i < session->ended_count; i++) {
-        if (pq_buf_printf(out, err, i == 0 ? "%u" : " %u", session->ended[i]) < 0)
-            return -1;
-    }
-    session->ended_count = 0;
-    return 0;
+    return take_ended(&session->ended_jobs, out, err);
+}
+
+void pq_session_transfer_ended(pq_session *session, unsigned number)
+{
+    add_ended(&session->ended_transfers, number);
+}
+
+int pq_session_take_ended_transfers(pq_session *session, pq_buf *out, pq_error *err)
+{
+    return take_ended(&session->ended_transfers, out, err);
 }
 
 const char *pq_session_launch_flags(const pq_session *session)
@@ -226,6 +273,16 @@ void pq_session_set_no_decoder(pq_session *session)
 bool pq_session_lacks_decoder(const pq_session *session)
 {
     return session->no_decoder;
+}
+
+void pq_session_set_no_unpacker(pq_session *session)
+{
+    session->no_unpacker = true;
+}
+
+bool pq_session_lacks_unpacker(const pq_session *session)
+{
+    return session->no_unpacker;
 }
 
 void pq_session_set_plain(pq_session *session)
@@ -294,7 +351,7 @@ void pq_session_close(pq_session *session, pq_session_closed_fn done, void *cont
 {
     session->closed = done;
     session->closed_context = context;
-    session->ended_count = 0;
+    session->ended_jobs.count = session->ended_transfers.count = 0;
     if (session->dropped != NULL)
         pq_timer_start(pq_session_loop(session), &session->patience, DROPPED_PATIENCE_MS,
                        start_close, session);

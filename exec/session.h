@@ -7,12 +7,14 @@
  * sent again must not mistake a directory made after a reboot for the one it lost.
  * pq_session_close() removes both, and directories of sessions that died more than a day ago.
  *
- * The files of ended jobs are removed by the next job's launcher, so that this costs no call.
+ * The files of ended jobs are removed by the next job's launcher, those of fetches by the next
+ * fetch, so that this costs no call.
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "exec/pace.h"
 #include "exec/poll.h"
 #include "exec/script.h"
 #include "transport/agent.h"
@@ -68,6 +70,12 @@ pq_poll_first *pq_session_first_poll(pq_session *session);
 /* Pings that go along with the calls of this session. */
 struct pq_overlap *pq_session_overlap(pq_session *session);
 
+/* How pieces of files are read. */
+pq_pace *pq_session_read_pace(pq_session *session);
+
+/* How many pieces of files are sent at a time; how large they are is not its matter. */
+pq_pace *pq_session_write_pace(pq_session *session);
+
 /* A number for the next job or transfer, unique in this session. */
 unsigned pq_session_next_number(pq_session *session);
 
@@ -80,6 +88,10 @@ void pq_session_job_ended(pq_session *session, unsigned number);
 /* Appends the ended jobs for a launcher's DONE argument, "-" for none, and forgets them. */
 int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err);
 
+/* The same for the files of a transfer, which go with the next one's first script. */
+void pq_session_transfer_ended(pq_session *session, unsigned number);
+int pq_session_take_ended_transfers(pq_session *session, pq_buf *out, pq_error *err);
+
 /* ---- what is known of the guest, told by the first job ---- */
 
 /* Launcher flags beyond a job's own: "p" while nothing is known, else those the guest takes. */
@@ -91,6 +103,10 @@ void pq_session_learn(pq_session *session, const pq_trailer *trailer);
 /* The guest has no tool to decode base64: what is sent from now on goes escaped. */
 void pq_session_set_no_decoder(pq_session *session);
 bool pq_session_lacks_decoder(const pq_session *session);
+
+/* The guest has no tool to unpack gzip: nothing goes packed from now on. */
+void pq_session_set_no_unpacker(pq_session *session);
+bool pq_session_lacks_unpacker(const pq_session *session);
 
 /* Says that remote_tmp cannot be written: later jobs run without a directory. */
 void pq_session_set_plain(pq_session *session);

@@ -5,55 +5,38 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "exec/call.h"
-#include "exec/range.h"
+#include "filexfer/fetch_internal.h"
 #include "filexfer/guest_scripts.h"
-#include "filexfer/local_file.h"
 #include "transport/base/log.h"
 
-/* A file up to this size comes with the first answer: what rides cheaply on exec-status. */
-#define SMALL_BYTES 65536
+/* A file up to this size comes with the first answer. On a fast port that costs 7 ms more than 64
+ * KiB do, on a virtio-serial port as much as a call would. */
+#define WHOLE_BYTES ((size_t)128 * 1024)
 
-typedef enum fetch_state {
-    FETCH_OPENING,
-    FETCH_READING,
-    FETCH_COMPARING,
-    FETCH_CLEANING
-} fetch_state;
+/* Up to this size the checksum comes with the first answer: to compute it takes less time than two
+ * more calls. */
+#define SUM_BYTES ((size_t)2 * 1024 * 1024)
 
-struct pq_fetch {
-    pq_session *session;
-    pq_fetch_events events;
-    void *context;
-    fetch_state state;
-    char *remote_path;
-    char *local_path; /* NULL: to a descriptor */
-    int fd;
-    int mode;
-    unsigned number;
-    bool linked; /* a link with an ASCII name stands for the file */
-    pq_local_file file;
-    pq_defer started;
-    pq_call *call; /* opening, cleaning */
-    pq_call *summing;
-    pq_range *range;
-    uint64_t size; /* as told when opened */
-    uint64_t received;
-    bool read_pieces; /* something of ours may be in the session's directory */
-    bool summed;
-    pq_sha256 *sha256;
-    uint32_t cksum;
-    char guest_sha256[PQ_SHA256_HEX_SIZE];
-    char guest_cksum[40];
-    pq_fetch_result result;
-    pq_error failure; /* to be reported when cleaned up; code PQ_OK: none */
-};
+/* From this size on the beginning comes with the first answer, to tell whether packing may pay. */
+#define HEAD_FROM_BYTES ((size_t)1024 * 1024)
 
-static void set_state(pq_fetch *fetch, fetch_state state)
+void pq_fetch_set_state(pq_fetch *fetch, fetch_state state)
 {
-    static const char *const names[] = {"opening", "reading", "comparing", "cleaning"};
+    static const char *const names[] = {"opening", "resuming", "reading", "comparing", "cleaning"};
     fetch->state = state;
     pq_trace("fetch-state", PQ_TEXT("state", names[state]), PQ_GUEST("received", fetch->received));
+}
+
+/* Ends what is under way. */
+static void stop(pq_fetch *fetch)
+{
+    pq_call_drop(fetch->call);
+    pq_call_drop(fetch->summing);
+    pq_range_drop(fetch->range);
+    fetch->call = fetch->summing = NULL;
+    fetch->range = NULL;
+    pq_fetch_packing_done(fetch);
+    pq_fetch_resume_done(fetch);
 }
 
 void pq_fetch_drop(pq_fetch *fetch)
@@ -61,15 +44,17 @@ void pq_fetch_drop(pq_fetch *fetch)
     if (fetch == NULL)
         return;
     pq_defer_stop(&fetch->started);
-    pq_call_drop(fetch->call);
-    pq_call_drop(fetch->summing);
-    pq_range_drop(fetch->range);
+    stop(fetch);
+    pq_fetch_leave_part(fetch, false);
     pq_local_file_done(&fetch->file);
     pq_sha256_free(fetch->sha256);
+    free(fetch->resume_key);
     free(fetch->remote_path);
     free(fetch->local_path);
     free(fetch);
 }
+
+/* ---- the end ---- */
 
 static void report(pq_fetch *fetch)
 {
@@ -98,33 +83,41 @@ static bool start_cleaning(pq_fetch *fetch)
 {
     pq_error err;
     pq_script script = {0};
-    set_state(fetch, FETCH_CLEANING);
+    pq_fetch_set_state(fetch, FETCH_CLEANING);
     if (pq_file_script_begin(&script, PQ_FILE_DROP, &err) == 0 &&
-        pq_script_add(&script, pq_session_files_dir(fetch->session), &err) == 0 &&
-        pq_script_addf(&script, &err, "%u", fetch->number) == 0)
+        pq_fetch_add_place(fetch, &script, &err) == 0)
         fetch->call =
             pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, fetch, &err);
     pq_script_done(&script);
     return fetch->call != NULL;
 }
 
-static void finish(pq_fetch *fetch, const pq_error *err)
+void pq_fetch_finish(pq_fetch *fetch, const pq_error *err)
 {
+    bool cancelled = err != NULL && err->code == PQ_E_CANCELLED;
+    /* What cannot be reached cannot be cleaned: that is the close's, or the next session's. */
+    bool unreachable = err != NULL && err->retryable;
     if (err != NULL) {
         fetch->failure = *err;
         /* Reading changes nothing in the guest. */
         fetch->failure.effect = PQ_EFFECT_NONE;
     }
-    pq_call_drop(fetch->call);
-    pq_call_drop(fetch->summing);
-    pq_range_drop(fetch->range);
-    fetch->call = fetch->summing = NULL;
-    fetch->range = NULL;
-    bool helpers = fetch->linked || !pq_session_limits(fetch->session)->offset_reads;
-    /* What cannot be reached cannot be cleaned: that is the close's, or the next session's. */
-    bool reachable = err == NULL || !err->retryable;
-    if (!(fetch->read_pieces && helpers && reachable && start_cleaning(fetch)))
-        report(fetch);
+    bool sliced = fetch->reading_since > 0 && !pq_session_limits(fetch->session)->offset_reads;
+    bool left_files = fetch->left_files || sliced;
+    stop(fetch);
+    pq_fetch_leave_part(fetch, cancelled ? fetch->keep_partial : unreachable);
+    if (left_files && err == NULL)
+        pq_session_transfer_ended(fetch->session, fetch->number);
+    if (left_files && err != NULL && !unreachable && start_cleaning(fetch))
+        return;
+    report(fetch);
+}
+
+void pq_fetch_changed(pq_fetch *fetch)
+{
+    pq_error err;
+    pq_fail(&err, PQ_E_CHECKSUM, "it changed in the guest while it was read");
+    pq_fetch_finish(fetch, &err);
 }
 
 void pq_fetch_cancel(pq_fetch *fetch)
@@ -133,164 +126,33 @@ void pq_fetch_cancel(pq_fetch *fetch)
     if (fetch->state == FETCH_CLEANING)
         return;
     pq_fail(&err, PQ_E_CANCELLED, "cancelled");
-    finish(fetch, &err);
+    pq_fetch_finish(fetch, &err);
 }
 
 /* ---- bytes ---- */
 
-static int receive(pq_fetch *fetch, const char *bytes, size_t length, pq_error *err)
+int pq_fetch_receive(pq_fetch *fetch, const char *bytes, size_t length, pq_error *err)
 {
     if (length == 0)
         return 0;
     pq_sha256_add(fetch->sha256, bytes, length);
-    fetch->cksum = pq_cksum_add(fetch->cksum, bytes, length);
+    if (fetch->wants_cksum)
+        fetch->cksum = pq_cksum_add(fetch->cksum, bytes, length);
     fetch->received += length;
     if (fetch->events.content != NULL)
         return fetch->events.content(fetch->context, bytes, length, err);
     return pq_local_file_write(&fetch->file, bytes, length, err);
 }
 
-static void progress(pq_fetch *fetch)
+void pq_fetch_progress(pq_fetch *fetch)
 {
     if (fetch->events.progress != NULL)
         fetch->events.progress(fetch->context, fetch->received, (int64_t)fetch->size);
 }
 
-/* ---- comparing ---- */
-
-static int compare(pq_fetch *fetch, pq_error *err)
-{
-    char cksum[40];
-    pq_sha256_hex(fetch->sha256, fetch->result.sha256);
-    snprintf(cksum, sizeof cksum, "%lu-%llu",
-             (unsigned long)pq_cksum_end(fetch->cksum, fetch->received),
-             (unsigned long long)fetch->received);
-    bool by_digest = fetch->guest_sha256[0] != '\0' && strcmp(fetch->guest_sha256, "-") != 0;
-    bool by_cksum = fetch->guest_cksum[0] != '\0' && strcmp(fetch->guest_cksum, "-") != 0;
-    fetch->result.digest_checked = by_digest;
-    bool same = by_digest  ? strcmp(fetch->guest_sha256, fetch->result.sha256) == 0
-                : by_cksum ? strcmp(fetch->guest_cksum, cksum) == 0
-                           : fetch->size == 0 || fetch->size == fetch->received;
-    if (!same)
-        return pq_fail(err, PQ_E_CHECKSUM, "what arrived is not what the guest has now");
-    return 0;
-}
-
-static int permission_bits(const pq_fetch *fetch)
-{
-    if (fetch->mode >= 0)
-        return fetch->mode;
-    mode_t mask = umask(0);
-    umask(mask);
-    return (int)(fetch->result.mode & ~mask & 0777);
-}
-
-static void keep(pq_fetch *fetch)
-{
-    pq_error err;
-    fetch->result.bytes = fetch->received;
-    if (compare(fetch, &err) < 0 ||
-        (fetch->events.content == NULL &&
-         pq_local_file_keep(&fetch->file, permission_bits(fetch), &err) < 0))
-        finish(fetch, &err);
-    else
-        finish(fetch, NULL);
-}
-
-static void take_sums(pq_fetch *fetch, const pq_trailer *trailer)
-{
-    pq_trailer_value(trailer, "sha256", fetch->guest_sha256, sizeof fetch->guest_sha256);
-    pq_trailer_value(trailer, "cksum", fetch->guest_cksum, sizeof fetch->guest_cksum);
-    fetch->summed = true;
-}
-
-static void on_summed(void *context, const pq_error *err, pq_call_result *result)
-{
-    pq_fetch *fetch = context;
-    pq_error failure;
-    fetch->summing = NULL;
-    if (err != NULL) {
-        finish(fetch, err);
-        return;
-    }
-    if (strcmp(result->trailer.state, "ok") != 0) {
-        pq_fail(&failure, PQ_E_NOT_FOUND, "it is gone from the guest");
-        finish(fetch, &failure);
-        return;
-    }
-    take_sums(fetch, &result->trailer);
-    if (fetch->state == FETCH_COMPARING)
-        keep(fetch);
-}
-
-static int start_sum(pq_fetch *fetch, pq_error *err)
-{
-    pq_script script = {0};
-    if (pq_file_script_begin(&script, PQ_FILE_SUM, err) == 0 &&
-        pq_script_add_escaped(&script, fetch->remote_path, strlen(fetch->remote_path), err) == 0)
-        fetch->summing =
-            pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_summed, fetch, err);
-    pq_script_done(&script);
-    return fetch->summing != NULL ? 0 : -1;
-}
-
-/* ---- a large file ---- */
-
-static bool on_data(void *context, const char *bytes, size_t length)
-{
-    pq_fetch *fetch = context;
-    pq_error err;
-    if (receive(fetch, bytes, length, &err) == 0) {
-        progress(fetch);
-        return true;
-    }
-    fetch->range = NULL;
-    finish(fetch, &err);
-    return false;
-}
-
-static void on_read(void *context, const pq_error *err, uint64_t end)
-{
-    pq_fetch *fetch = context;
-    (void)end;
-    fetch->range = NULL;
-    if (err != NULL) {
-        finish(fetch, err);
-        return;
-    }
-    set_state(fetch, FETCH_COMPARING);
-    if (fetch->summed)
-        keep(fetch);
-}
-
-static bool is_plain_path(const char *path)
-{
-    for (const char *c = path; *c != '\0'; c++) {
-        if (*c < 0x20 || *c > 0x7E)
-            return false;
-    }
-    return path[0] == '/';
-}
-
-static void start_reading(pq_fetch *fetch)
-{
-    pq_error err;
-    char path[1200];
-    const char *dir = pq_session_files_dir(fetch->session);
-    snprintf(path, sizeof path, "%s/%u", dir, fetch->number);
-    pq_range_request request = {.dir = dir,
-                                .number = fetch->number,
-                                .path = fetch->linked ? path : fetch->remote_path,
-                                .start = 0,
-                                .end = fetch->size};
-    set_state(fetch, FETCH_READING);
-    fetch->read_pieces = true;
-    fetch->range = pq_range_start(fetch->session, &request, on_data, on_read, fetch, &err);
-    if (fetch->range == NULL || start_sum(fetch, &err) < 0)
-        finish(fetch, &err);
-}
-
 /* ---- opening ---- */
+
+static void open_file(pq_fetch *fetch);
 
 static void open_failed(pq_fetch *fetch, const char *state)
 {
@@ -301,22 +163,27 @@ static void open_failed(pq_fetch *fetch, const char *state)
     } reasons[] = {
         {"missing", PQ_E_NOT_FOUND, "no such file in the guest"},
         {"isdir", PQ_E_IS_DIRECTORY, "it is a directory in the guest"},
+        {"fifo", PQ_E_REMOTE_FILE, "it is a FIFO in the guest, not a file"},
+        {"socket", PQ_E_REMOTE_FILE, "it is a socket in the guest, not a file"},
+        {"device", PQ_E_REMOTE_FILE, "it is a device in the guest, not a file"},
         {"denied", PQ_E_REMOTE_FILE, "it cannot be read in the guest"},
     };
     pq_error err;
+    const char *tmp = pq_session_remote_tmp(fetch->session);
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (strcmp(state, reasons[i].state) == 0) {
             pq_fail(&err, reasons[i].code, "%s", reasons[i].text);
-            finish(fetch, &err);
+            pq_fetch_finish(fetch, &err);
             return;
         }
     }
     if (strcmp(state, "tmp") == 0)
-        pq_fail(&err, PQ_E_REMOTE_TMP, "'%s' in the guest cannot be written",
-                pq_session_remote_tmp(fetch->session));
+        pq_fail(&err, PQ_E_REMOTE_TMP, "'%s' in the guest cannot be written", tmp);
+    else if (strcmp(state, "full") == 0)
+        pq_fail(&err, PQ_E_GUEST_FULL, "no space in '%s' of the guest for a copy of it", tmp);
     else
         pq_fail(&err, PQ_E_BAD_ANSWER, "the guest's script said '%s'", state);
-    finish(fetch, &err);
+    pq_fetch_finish(fetch, &err);
 }
 
 static int open_local(pq_fetch *fetch, pq_error *err)
@@ -332,14 +199,52 @@ static int open_local(pq_fetch *fetch, pq_error *err)
                               slash != NULL ? slash + 1 : fetch->remote_path, err);
 }
 
+static void take_whole(pq_fetch *fetch, const pq_buf *bytes)
+{
+    pq_error err;
+    if (fetch->size == 0 && bytes->length > WHOLE_BYTES) {
+        fetch->copied = true;
+        open_file(fetch);
+        return;
+    }
+    /* It can have grown since it said its size; a file of the kernel has any size. */
+    if (fetch->size == 0 || bytes->length < fetch->size)
+        fetch->size = bytes->length;
+    if (pq_fetch_receive(fetch, bytes->data, (size_t)fetch->size, &err) < 0) {
+        pq_fetch_finish(fetch, &err);
+        return;
+    }
+    pq_fetch_progress(fetch);
+    pq_fetch_compare(fetch);
+}
+
+static void take_beginning(pq_fetch *fetch, pq_buf *bytes)
+{
+    pq_error err;
+    fetch->left_files = fetch->linked || fetch->copied;
+    if (pq_fetch_resume(fetch))
+        return;
+    if (bytes->length < fetch->size &&
+        pq_fetch_receive(fetch, bytes->data, bytes->length, &err) < 0)
+        pq_fetch_finish(fetch, &err);
+    else
+        pq_fetch_read(fetch, bytes->data, bytes->length);
+}
+
+/* How long a small call takes here, for the first pieces' size. */
+static void learn_pace(pq_fetch *fetch, const pq_call_result *result)
+{
+    pq_ms took = (pq_now() - fetch->opened_at) / (1 + (pq_ms)result->questions);
+    pq_pace_hint(pq_session_read_pace(fetch->session), took);
+}
+
 static void on_opened(void *context, const pq_error *err, pq_call_result *result)
 {
     pq_fetch *fetch = context;
-    pq_error failure;
-    char whole[4] = "", mode[8] = "";
+    char whole[4] = "", mode[8] = "", sum[8] = "";
     fetch->call = NULL;
     if (err != NULL) {
-        finish(fetch, err);
+        pq_fetch_finish(fetch, err);
         return;
     }
     const pq_trailer *trailer = &result->trailer;
@@ -351,45 +256,104 @@ static void on_opened(void *context, const pq_error *err, pq_call_result *result
     snprintf(mode, sizeof mode, "%lld", (long long)pq_trailer_number(trailer, 1));
     fetch->result.mode = (unsigned)strtoul(mode, NULL, 8) & 07777;
     fetch->size = (uint64_t)size;
+    pq_trailer_value(trailer, "sum", sum, sizeof sum);
     pq_trailer_value(trailer, "whole", whole, sizeof whole);
-    if (strcmp(whole, "1") != 0) {
-        start_reading(fetch);
-        return;
-    }
-    take_sums(fetch, trailer);
-    if (receive(fetch, result->out.data, result->out.length, &failure) < 0) {
-        finish(fetch, &failure);
-        return;
-    }
-    progress(fetch);
-    keep(fetch);
+    fetch->wants_cksum = strcmp(sum, "cksum") == 0;
+    bool is_whole = strcmp(whole, "1") == 0;
+    bool can_sum = fetch->wants_cksum || strcmp(sum, "sha256") == 0;
+    fetch->early_sum = pq_fetch_take_sums(fetch, trailer);
+    fetch->needs_sum = can_sum && !is_whole && !fetch->early_sum;
+    learn_pace(fetch, result);
+    if (is_whole)
+        take_whole(fetch, &result->out);
+    else
+        take_beginning(fetch, &result->out);
+}
+
+int pq_fetch_add_place(const pq_fetch *fetch, pq_script *script, pq_error *err)
+{
+    if (pq_script_add(script, pq_session_files_dir(fetch->session), err) < 0)
+        return -1;
+    return pq_script_addf(script, err, "%u", fetch->number);
+}
+
+int pq_fetch_add_path(const pq_fetch *fetch, pq_script *script, pq_error *err)
+{
+    char buffer[FETCH_PATH_BYTES];
+    const char *path = fetch->copied ? pq_fetch_plain_path(fetch, buffer) : fetch->remote_path;
+    return pq_script_add_escaped(script, path, strlen(path), err);
+}
+
+static int add_over(pq_fetch *fetch, pq_script *script, pq_error *err)
+{
+    pq_buf over = {0};
+    int result = -1;
+    if (pq_session_take_ended_transfers(fetch->session, &over, err) == 0)
+        result = pq_script_add(script, over.data, err);
+    pq_buf_done(&over);
+    return result;
 }
 
 static int build_open(pq_fetch *fetch, pq_script *script, pq_error *err)
 {
+    const char *path = fetch->remote_path;
     if (pq_file_script_begin(script, PQ_FILE_OPEN, err) < 0 ||
-        pq_script_add(script, pq_session_files_dir(fetch->session), err) < 0 ||
-        pq_script_addf(script, err, "%u", fetch->number) < 0 ||
-        pq_script_add_escaped(script, fetch->remote_path, strlen(fetch->remote_path), err) < 0 ||
-        pq_script_addf(script, err, "%d", SMALL_BYTES) < 0)
+        pq_fetch_add_place(fetch, script, err) < 0 ||
+        pq_script_add_escaped(script, path, strlen(path), err) < 0 ||
+        pq_script_addf(script, err, "%zu", WHOLE_BYTES) < 0 ||
+        pq_script_addf(script, err, "%zu", SUM_BYTES) < 0 ||
+        pq_script_addf(script, err, "%zu", HEAD_FROM_BYTES) < 0 ||
+        pq_script_add(script,
+                      fetch->copied   ? "c"
+                      : fetch->linked ? "l"
+                                      : "-",
+                      err) < 0)
         return -1;
-    return pq_script_add(script, fetch->linked ? "1" : "0", err);
+    return add_over(fetch, script, err);
+}
+
+static void open_file(pq_fetch *fetch)
+{
+    pq_error err;
+    pq_script script = {0};
+    pq_call_options options = PQ_CALL_DEFAULTS;
+    options.makes_directory = fetch->linked || fetch->copied;
+    options.overlap = true;
+    fetch->opened_at = pq_now();
+    if (build_open(fetch, &script, &err) == 0)
+        fetch->call = pq_call_start(fetch->session, &script, &options, on_opened, fetch, &err);
+    pq_script_done(&script);
+    if (fetch->call == NULL)
+        pq_fetch_finish(fetch, &err);
 }
 
 static void begin(void *context)
 {
     pq_fetch *fetch = context;
     pq_error err;
-    pq_script script = {0};
     fetch->sha256 = pq_sha256_new(&err);
-    pq_call_options options = PQ_CALL_DEFAULTS;
-    options.makes_directory = fetch->linked;
-    if (fetch->sha256 != NULL && open_local(fetch, &err) == 0 &&
-        build_open(fetch, &script, &err) == 0)
-        fetch->call = pq_call_start(fetch->session, &script, &options, on_opened, fetch, &err);
-    pq_script_done(&script);
-    if (fetch->call == NULL)
-        finish(fetch, &err);
+    if (fetch->sha256 == NULL || open_local(fetch, &err) < 0)
+        pq_fetch_finish(fetch, &err);
+    else
+        open_file(fetch);
+}
+
+/* ---- the interface ---- */
+
+static bool is_plain_path(const char *path)
+{
+    for (const char *c = path; *c != '\0'; c++) {
+        if (*c < 0x20 || *c > 0x7E)
+            return false;
+    }
+    return path[0] == '/';
+}
+
+static int copy_text(char **to, const char *text, pq_error *err)
+{
+    if (text != NULL && (*to = strdup(text)) == NULL)
+        return pq_fail(err, PQ_E_NOMEM, "out of memory");
+    return 0;
 }
 
 pq_fetch *pq_fetch_start(pq_session *session, const pq_fetch_request *request,
@@ -410,13 +374,13 @@ pq_fetch *pq_fetch_start(pq_session *session, const pq_fetch_request *request,
     fetch->file.fd = -1;
     fetch->fd = request->fd;
     fetch->mode = request->mode;
+    fetch->keep_partial = request->keep_partial;
     fetch->number = pq_session_next_number(session);
     fetch->linked = !is_plain_path(request->remote_path);
-    fetch->remote_path = strdup(request->remote_path);
-    fetch->local_path = request->local_path != NULL ? strdup(request->local_path) : NULL;
-    if (fetch->remote_path == NULL || (request->local_path != NULL && fetch->local_path == NULL)) {
+    if (copy_text(&fetch->remote_path, request->remote_path, err) < 0 ||
+        copy_text(&fetch->local_path, request->local_path, err) < 0 ||
+        copy_text(&fetch->resume_key, request->resume_key, err) < 0) {
         pq_fetch_drop(fetch);
-        pq_fail(err, PQ_E_NOMEM, "out of memory");
         return NULL;
     }
     pq_defer_start(pq_session_loop(session), &fetch->started, begin, fetch);

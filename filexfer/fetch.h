@@ -3,14 +3,27 @@
  *
  * Theory of operation. One script (guest/open.sh) says what the file is and hands back a small one
  * at once with its SHA-256; more is read in pieces, several on their way (exec/range.h), while the
- * guest computes the SHA-256 (guest/sum.sh). Locally the bytes go to a file with an unpredictable
- * name next to the destination, which is renamed when everything is there and the checksums
- * agree; to a descriptor, or a destination that is no regular file, they go straight.
+ * guest computes the SHA-256 (guest/sum.sh).
  *
- * Files that say they are empty, as in /proc, are read as far as one answer reaches.
+ * Reading is plain or packed. It begins plain; where the bytes look as if packing them was worth
+ * it, the guest packs a section that lies a little ahead (guest/pack.sh) while reading goes on. If
+ * that turns out to be faster, section follows section, the next one packed while one is read, at
+ * most two of them in the guest; else reading goes on plain, and what comes is looked at further
+ * on. See fetch_pack.c.
  *
- *   OPENING -> (small) -------------> done
- *          \-> READING -> COMPARING -> done
+ * What is fetched are as many bytes as the file had when it was opened. It may grow meanwhile, as
+ * logs do. Files that say they are empty and are not, as in /proc, are copied in the guest first
+ * when they do not fit the first answer.
+ *
+ * Locally the bytes go to a file with an unpredictable name next to the destination, which is
+ * renamed when everything is there and the checksums agree; to a descriptor, or a destination that
+ * is no regular file, they go straight. When the guest cannot be reached any more, that part can
+ * stay, with a record of it (resume.h); the next fetch of the same file has the guest compute the
+ * SHA-256 of as many bytes, and goes on behind them if it agrees.
+ *
+ *   OPENING -> (small) ----------------------------> done
+ *          \-> [RESUMING ->] READING -> COMPARING -> done
+ *                    \--> CLEANING ----------------> failed
  */
 #pragma once
 
@@ -25,6 +38,9 @@ typedef struct pq_fetch_request {
     int fd;                  /* borrowed; used when local_path is NULL */
     int mode;                /* permission bits of a new local file; -1: those in the guest,
                               * less the umask */
+    const char *resume_key;  /* identifies this fetch of this file to this place among all others;
+                              * NULL: never goes on with a part, never leaves one */
+    bool keep_partial;       /* a cancel, too, leaves the part; needs resume_key */
 } pq_fetch_request;
 
 typedef struct pq_fetch_result {
@@ -46,7 +62,7 @@ typedef struct pq_fetch_events {
 pq_fetch *pq_fetch_start(pq_session *session, const pq_fetch_request *request,
                          const pq_fetch_events *events, void *context, pq_error *err);
 
-/* Gives up; nothing is left locally, `done` says CANCELLED. */
+/* Gives up; nothing is left locally unless keep_partial was set, `done` says CANCELLED. */
 void pq_fetch_cancel(pq_fetch *fetch);
 
 /* Forgets the fetch without `done`; nothing is left locally. NULL is fine. */

@@ -84,6 +84,16 @@ static int run(pq_gzip *gzip, int flush, pq_buf *out, pq_error *err)
     return 0;
 }
 
+int pq_gzip_flush(pq_gzip *gzip, pq_buf *out, pq_error *err)
+{
+    gzip->z.next_in = NULL;
+    gzip->z.avail_in = 0;
+    if (gzip->in_block > 0 && run(gzip, Z_BLOCK, out, err) < 0)
+        return -1;
+    gzip->in_block = 0;
+    return 0;
+}
+
 int pq_gzip_add(pq_gzip *gzip, const void *bytes, size_t length, pq_buf *out, pq_error *err)
 {
     const char *at = bytes;
@@ -92,9 +102,11 @@ int pq_gzip_add(pq_gzip *gzip, const void *bytes, size_t length, pq_buf *out, pq
         size_t take = length < left ? length : left;
         gzip->z.next_in = input_of(at);
         gzip->z.avail_in = (uInt)take;
-        if (run(gzip, take == left ? Z_BLOCK : Z_NO_FLUSH, out, err) < 0)
+        if (run(gzip, Z_NO_FLUSH, out, err) < 0)
             return -1;
-        gzip->in_block = take == left ? 0 : gzip->in_block + take;
+        gzip->in_block += take;
+        if (take == left && pq_gzip_flush(gzip, out, err) < 0)
+            return -1;
         at += take;
         length -= take;
     }

@@ -36,7 +36,11 @@ int pq_gzip_add(pq_gzip *gzip, const void *bytes, size_t length, pq_buf *out, pq
  * already counts as it is, but for the last 64 KiB before their packing was written. */
 size_t pq_gzip_bound(const pq_gzip *gzip, size_t more);
 
-/* Ends the member; the next byte begins a new one. */
+/* Writes what is packed but was not written yet, so that pq_gzip_bound() is close. Costs about 100
+ * bytes. Fails as pq_gzip_add() does. */
+int pq_gzip_flush(pq_gzip *gzip, pq_buf *out, pq_error *err);
+
+/* Ends the member; the next byte begins a new one. Fails as pq_gzip_add() does. */
 int pq_gzip_end(pq_gzip *gzip, pq_buf *out, pq_error *err);
 
 /* ---- unpacking ---- */

@@ -1,29 +1,33 @@
 /*
  * put_file: a file into the guest, whole or not at all.   (filexfer: may use exec, transport)
  *
- * Theory of operation. The content comes from a descriptor or is pushed by the caller. What fits
- * one exec call goes in one, with mode, checksum and rename (guest/put.sh). More goes in pieces,
- * each with its offset, several on their way at once, into a file of the session's private
- * directory in remote_tmp (guest/write.sh); then the guest compares the SHA-256 (or size and
- * cksum, where it has no tool for that), sets mode and owner, and renames (guest/place.sh).
- * The last step is a rename inside the destination's directory, so the name shows the old file or
- * the new one, never a part, also across file systems.
+ * Theory of operation. The content comes from a descriptor or is pushed by the caller, and is cut
+ * into pieces as it comes (put_build.h), packed where that helps. What fits one call goes in one,
+ * with mode, checksum and rename (guest/put.sh). More goes in pieces, each with its offset, several
+ * on their way at once, into a file of a private directory in remote_tmp (guest/write.sh); then the
+ * guest compares the SHA-256 (or size and cksum, where it has no tool for that), sets mode and
+ * owner, and renames (guest/put.sh). The last step is a rename inside the destination's directory,
+ * so the name shows the old file or the new one, never a part, also across file systems.
  *
  * An existing file keeps its owner, and its mode unless one is asked for; a symlink is followed.
- * Every call can be repeated, so lost answers cost nothing but time. After a failure the staged
- * part is removed.
+ * Every call can be repeated, so lost answers cost nothing but time. A regular file must not change
+ * while it is read. Memory does not grow with the file.
  *
- *   READING -> SINGLE ------------------> done
- *          \-> SENDING -> PLACING ------> done
- *                    \--> CLEANING -----> failed
+ * After a failure the staged part is removed, unless the guest cannot be reached any more: then the
+ * next put with the same `resume_key` compares it with the file and goes on where this one stopped.
+ *
+ *   ADOPTING -> SENDING
+ *      \-> READING -> SINGLE ------------------> done
+ *                 \-> SENDING -> PLACING ------> done
+ *                           \--> CLEANING -----> failed
  */
 #pragma once
 
 #include "exec/session.h"
 #include "transport/base/digest.h"
 
-/* Taken from the source and not sent yet, at most. */
-#define PQ_PUT_WINDOW ((size_t)1024 * 1024)
+/* Pushed content that is not in a piece yet, at most. */
+#define PQ_PUT_WINDOW ((size_t)256 * 1024)
 
 typedef struct pq_put pq_put;
 
@@ -34,6 +38,9 @@ typedef struct pq_put_request {
     int mode;                /* permission bits; -1: the existing file's, or `new_mode` */
     int new_mode;            /* for a new file without `mode` */
     int64_t size;            /* bytes to come, if known, for the progress; else -1 */
+    const char
+        *resume_key;   /* tells this copy from others; regular files only; NULL: never resumed */
+    bool keep_partial; /* cancelling leaves the part for the next put, if it can be resumed */
 } pq_put_request;
 
 typedef struct pq_put_result {
@@ -61,8 +68,8 @@ size_t pq_put_room(const pq_put *put);
 int pq_put_content(pq_put *put, const void *bytes, size_t length, pq_error *err);
 void pq_put_content_end(pq_put *put);
 
-/* Gives up, removes what is staged, then `done` says CANCELLED. Once the file is being placed it
- * may still appear: effect "unknown". */
+/* Gives up, removes what is staged (but see keep_partial), then `done` says CANCELLED. Once the
+ * file is being placed it may still appear: effect "unknown". */
 void pq_put_cancel(pq_put *put);
 
 /* Forgets the put without `done` and without cleaning up; NULL is fine. */

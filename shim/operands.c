@@ -1,5 +1,6 @@
 #include "shim/operands.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "exec/quote.h"
@@ -52,6 +53,19 @@ int pq_operands_copy(const pq_operands *operands, pq_copy_operands *ret, pq_erro
     *ret = (pq_copy_operands){
         .vm = has_vm ? items[0] : NULL, .from = items[has_vm ? 1 : 0], .to = items[has_vm ? 2 : 1]};
     return 0;
+}
+
+void pq_operands_base_name(const char *path, char *out, size_t size)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    if (start == end)
+        start = 0;
+    snprintf(out, size, "%.*s", (int)(end - start), path + start);
 }
 
 int pq_operands_vm(const pq_operands *operands, const char **ret_vm, pq_error *err)

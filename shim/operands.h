@@ -27,6 +27,9 @@ typedef struct pq_copy_operands {
 /* "[VM] FROM TO" */
 int pq_operands_copy(const pq_operands *operands, pq_copy_operands *ret, pq_error *err);
 
+/* The last part of a path, without slashes at its end; "/" of nothing else. Copied, cut to fit. */
+void pq_operands_base_name(const char *path, char *out, size_t size);
+
 /* "[VM]" */
 int pq_operands_vm(const pq_operands *operands, const char **ret_vm, pq_error *err);
 

@@ -22,9 +22,9 @@ _pve_qga_run()
     exec)
         own=" --shell --env -e --cwd -C --no-stdin -n" ;;
     put)
-        own=" --mode -m" ;;
+        own=" --mode -m --recursive -r" ;;
     fetch)
-        own=" --mode -m" ;;
+        own=" --mode -m --recursive -r" ;;
     ping)
         own="" ;;
     serve)

@@ -68,9 +68,13 @@ read_items() {
         X) command=". '$F.x'" ;;
         x) unescape executable "$2" ;;
         w) unescape directory "$2" ;;
-        p | P | b)
-            [ "$1" = b ] && [ -z "$items" ] && need_decoder "$@"
-            items=yes
+        b)
+            [ "$items" = b ] || need_decoder $# b cat
+            items=b
+            ;;
+        p | P)
+            [ -n "$items" ] || need_decoder $# P
+            items=${items:-p}
             ;;
         esac
         shift 2
@@ -144,7 +148,8 @@ prepare_stdin() {
     *)
         input=/dev/null
         if [ -n "$items" ]; then
-            write_items "$@" >"$F.in" || refuse full
+            eval "$write_items" >"$F.in"
+            [ -z "$unwritten" ] || refuse full
             input=$F.in
         fi
         ;;

@@ -8,7 +8,7 @@ S=$1 N=$2 F=$1/$2 what=$3 index=$4 total=$5
 shift 5
 
 take() {
-    write_items "$@" >"$F.$what.$index.$$" && mv -f "$F.$what.$index.$$" "$F.$what.$index" && return
+    [ -z "$unwritten" ] && mv -f "$F.$what.$index.$$" "$F.$what.$index" && return
     rm -f "$F.$what.$index.$$"
     trailer full
     exit 0
@@ -25,7 +25,7 @@ join_text() {
     exit 0
 }
 
-need_decoder "$@"
+need_decoder $# "$1" cat
 # Only a command's text comes before its launcher. A piece of stdin must not make the directory:
 # after a reboot the launcher, sent again, would not see that it has lost its claim.
 [ -d "$S" ] || { [ "$what" = x ] && mkdir "$S"; } || [ -d "$S" ] || {
@@ -35,7 +35,10 @@ need_decoder "$@"
 # Empty while the feeder writes it: better taken twice than not at all.
 used=0
 read -r used <"$F.n"
-[ $# -gt 0 ] && [ "$index" -ge "${used:-0}" ] && [ ! -f "$F.$what.$index" ] && take "$@"
+[ $# -gt 0 ] && [ "$index" -ge "${used:-0}" ] && [ ! -f "$F.$what.$index" ] && {
+    eval "$write_items" >"$F.$what.$index.$$"
+    take
+}
 if [ "$total" != - ]; then
     case $what in
     i) echo "$total" >"$F.i.end" ;;

@@ -17,21 +17,32 @@ absolute() {
     path=${home:-/root}/$path
 }
 
-# Sets $sha256 to that of file $1, or to - where the guest has no tool for it.
-sha256_of() {
-    sha256=
-    if command -v sha256sum >&2; then
-        sha256=$(sha256sum <"$1")
-    elif command -v sha256 >&2; then
-        sha256=$(sha256 -q <"$1")
-    elif command -v openssl >&2; then
-        sha256=$(openssl dgst -sha256 -r <"$1")
-    elif command -v python3 >&2; then
-        sha256=$(python3 -c 'import hashlib,sys
+python_sha256() {
+    python3 -c 'import hashlib,sys
 h=hashlib.sha256()
 for b in iter(lambda:sys.stdin.buffer.read(65536),b""):h.update(b)
-print(h.hexdigest())' <"$1")
+print(h.hexdigest())'
+}
+
+# Sets $sha256_tool to what prints the SHA-256 of its stdin, or to nothing.
+find_sha256() {
+    sha256_tool=
+    if command -v sha256sum >&2; then
+        sha256_tool=sha256sum
+    elif command -v sha256 >&2; then
+        sha256_tool='sha256 -q'
+    elif command -v openssl >&2; then
+        sha256_tool='openssl dgst -sha256 -r'
+    elif command -v python3 >&2; then
+        sha256_tool=python_sha256
     fi
+}
+
+# Sets $sha256 to that of file $1, or to - where the guest has no tool for it.
+sha256_of() {
+    find_sha256
+    sha256=
+    [ -n "$sha256_tool" ] && sha256=$($sha256_tool <"$1")
     sha256=${sha256%% *}
     sha256=${sha256:--}
 }

@@ -1,22 +1,38 @@
 # Puts a file into its place.
 #
-# usage: STAGED PATH NAME MODE NEW_MODE SHA256 CKSUM [p TEXT | P TEXT | b TEXT]...
-#   STAGED   the content: a file that is complete, or with items a new one that they make; its
-#            unpredictable name is also that of the last step, STAGED.part beside the destination
+# usage: STAGED PATH NAME MODE NEW_MODE SHA256 CKSUM OWN RETRY
+#            [p TEXT | P TEXT | b TEXT | z TEXT]...
+#   STAGED   the content: a file that is complete, or with items a new one that they make; its name
+#            is unpredictable
 #   PATH     destination, printf %b escaped; NAME is appended if it is a directory, - forbids that
 #   MODE     octal, or - for the existing file's or NEW_MODE
 #   SHA256   of the content; CKSUM is "CRC-BYTES" as cksum(1) has them
-# May be repeated: when STAGED is gone and the file in its place has the checksum, it is done.
+#   OWN      d: the directory of STAGED goes with it; -: it stays
+#   RETRY    - at the first try, else seconds since that
+# May be repeated, also while it runs. A delivery takes the content from STAGED, or from where an
+# earlier one has brought it: STAGED.PID.part beside PATH. The rename that shows the file is inside
+# that directory, thus inside one file system. When there is no content left, the file in its place
+# is looked at.
 # Trailer: "ok MODE CHECKED" with CHECKED 1 if the SHA-256 agreed, 0 if size and cksum did; else
 # "full", "tmp", "sum", "isdir", "noparent" or "denied".
-staged=$1 wanted=$4 new_mode=$5 wanted_sha256=$6 wanted_cksum=$7
+staged=$1 name=$1 wanted=$4 new_mode=$5 wanted_sha256=$6 wanted_cksum=$7 own=$8 retry=$9
 unescape path "$2"
 unescape base "$3"
-shift 7
+shift 9
 
 give_up() {
     rm -f "$staged" "$part"
+    [ "$own" = d ] && rm -rf "${name%/*}"
     trailer "$1"
+    exit 0
+}
+
+finish() {
+    [ -e "$part" ] && rm -f "$part"
+    # What deliveries left that were killed. One that goes on finds that all is done.
+    [ "$retry" = - ] || rm -f "$name".* "$parts".*.part
+    [ "$own" = d ] && rm -rf "${name%/*}"
+    trailer "ok $1 $checked"
     exit 0
 }
 
@@ -35,21 +51,35 @@ check() {
     [ "$cksum" = "$wanted_cksum" ]
 }
 
-# Another delivery has taken the file away: its end is this one's too.
-taken() {
-    check "$path" || {
-        sleep 1
-        check "$path"
-    } || {
-        trailer sum
-        exit 0
-    }
+# Sets $found to where the content is. Deliveries take it from STAGED to a part, and any part from
+# there to PATH, so it is looked for in this order.
+find_content() {
+    found=$staged
+    check "$staged" && return
+    [ -e "$staged" ] && give_up sum
+    for found in "$parts".*.part; do
+        check "$found" && return
+    done
+    check "$path" || give_up sum
     stat_of "$path"
-    trailer "ok $mode $checked"
-    exit 0
+    finish "$mode"
 }
 
-[ "$1" = b ] && need_decoder "$@"
+set_owner_and_mode() {
+    owner=
+    if [ -e "$path" ]; then
+        [ "$wanted" = - ] && stat_of "$path" && wanted=$mode
+        owner=$(stat -c %u:%g "$path" || stat -f %u:%g "$path")
+    fi
+    [ "$wanted" = - ] && wanted=$new_mode
+    [ -n "$owner" ] && [ "$owner" != 0:0 ] && chown "$owner" "$1"
+    chmod "$wanted" "$1"
+}
+
+case $1 in
+[bz]) need_decoder $# "$1" cat ;;
+*) need_decoder $# P ;;
+esac
 part=
 absolute
 if [ -d "$path" ]; then
@@ -60,43 +90,26 @@ fi
 [ -h "$path" ] && path=$(readlink -f "$path"; echo .) && path=${path%??}
 directory=${path%/*}/
 [ -d "$directory" ] || give_up noparent
-# Deliveries that run at the same time each write a file of their own.
-[ $# -gt 0 ] && staged=$staged.$$
-# The rename that shows the file is inside one directory, thus inside one file system.
-part=$directory${staged##*/}.part
+parts=$directory${name##*/}
+part=$parts.$$.part
 if [ $# -gt 0 ]; then
+    staged=$name.$$
     true >"$staged" || give_up tmp
-    write_items "$@" >"$staged" || give_up full
-elif [ ! -e "$staged" ]; then
-    if [ -e "$part" ]; then
-        staged=$part
-    else
-        check "$path" || give_up sum
-        stat_of "$path"
-        trailer "ok $mode $checked"
-        exit 0
-    fi
+    eval "$write_items" >"$staged"
+    [ -z "$unwritten" ] || give_up full
 fi
-check "$staged" || {
-    [ -e "$staged" ] || taken
-    give_up sum
-}
 
-owner=
-if [ -e "$path" ]; then
-    [ "$wanted" = - ] && stat_of "$path" && wanted=$mode
-    owner=$(stat -c %u:%g "$path" || stat -f %u:%g "$path")
-fi
-[ "$wanted" = - ] && wanted=$new_mode
-[ "$staged" = "$part" ] || mv -f "$staged" "$part" || {
-    [ -e "$staged" ] || taken
-    [ -w "$directory" ] || give_up denied
-    give_up full
-}
-[ -n "$owner" ] && [ "$owner" != 0:0 ] && chown "$owner" "$part"
-chmod "$wanted" "$part"
-mv -f "$part" "$path" || {
-    [ -e "$part" ] || taken
-    give_up denied
-}
-trailer "ok $wanted $checked"
+while :; do
+    find_content
+    if [ "$found" = "$staged" ]; then
+        mv -f "$staged" "$part" || {
+            [ -e "$staged" ] || continue
+            [ -w "$directory" ] || give_up denied
+            give_up full
+        }
+        found=$part
+    fi
+    set_owner_and_mode "$found"
+    mv -f "$found" "$path" && finish "$wanted"
+    [ -e "$found" ] && give_up denied
+done

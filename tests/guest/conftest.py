@@ -1,5 +1,7 @@
 """The guest scripts under each shell that guests have. Needs only Python's library and pytest."""
 import base64
+import gzip
+import hashlib
 import os
 import pathlib
 import re
@@ -14,18 +16,23 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "ash": ["busybox", "ash"]}
 
 # What guests may have; a test hides some of it.
-TOOLS = """base64 basename cat chmod chown cksum cp cut dd env fallocate find grep head id kill ln
-ls mkdir mkfifo mv openssl perl python3 readlink rm sed setsid sh sha256sum sleep stat tail touch tr
-wc""".split()
+TOOLS = """base64 basename cat chmod chown cksum cp cut dd env fallocate find grep gzip head id
+kill ln ls mkdir mkfifo mv openssl perl python3 readlink rm sed setsid sh sha256sum sleep stat tail
+tar touch tr wc""".split()
 
-FILE_SCRIPTS = {"put", "open", "sum"}
+NAMES = ["plain", "-n", "a b", "new\nline\n", b"\xff\x80", "'\"\\$(id)", "\u00e4", "*", "end\\"]
+
+FILE_SCRIPTS = {"put", "open", "sum", "adopt"}
 
 
 def script_text(name):
     """A script as exec and filexfer send it."""
     parts = ["exec/guest/common.sh"]
-    if name in FILE_SCRIPTS:
+    tree = name.startswith("tree_")
+    if name in FILE_SCRIPTS or tree:
         parts.append("filexfer/guest/file_common.sh")
+    if tree:
+        parts.append("filexfer/guest/tree_common.sh")
     folder = "exec" if (ROOT / f"exec/guest/{name}.sh").exists() else "filexfer"
     parts.append(f"{folder}/guest/{name}.sh")
     return "".join((ROOT / part).read_text() for part in parts)
@@ -42,6 +49,23 @@ def base64_items(data, size=3000):
     """Items "b TEXT"."""
     pieces = [data[at:at + size] for at in range(0, len(data), size)]
     return [word for piece in pieces for word in ("b", base64.b64encode(piece).decode())]
+
+
+def gzip_items(data, size=3000):
+    """Items "z TEXT"."""
+    packed = gzip.compress(data, 1)
+    return ["z" if word == "b" else word for word in base64_items(packed, size)]
+
+
+def cksum(data):
+    """As the scripts write it: "CRC-BYTES"."""
+    crc, size, *_ = subprocess.run(["cksum"], input=data, capture_output=True,
+                                   check=True).stdout.split()
+    return f"{crc.decode()}-{size.decode()}"
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 class Answer:

@@ -161,8 +161,13 @@ def test_kill_of_a_lost_job(guest):
 
 # ---- slice.sh ----
 
-def read_slices(guest, first, count):
-    return b"".join(guest.file(f"7.r.{k}").read_bytes() for k in range(first, first + count))
+def cut_slices(guest, path, first, count, blocks, base, old=0, keep=0):
+    return guest.run("slice", guest.dir, 7, path, first, count, blocks, base, old, keep)
+
+
+def read_slices(guest, answer, first):
+    count, run = map(int, answer.fields)
+    return b"".join(guest.file(f"7.r.{run}.{k}").read_bytes() for k in range(first, first + count))
 
 
 def test_slices(guest):
@@ -170,32 +175,56 @@ def test_slices(guest):
     source = guest.folder / "-odd \u00e4\n"
     source.write_bytes(data)
     path = escape(str(source))
-    assert guest.run("slice", guest.dir, 7, path, 0, 4, 2, 0).state == "ok"
-    assert read_slices(guest, 0, 4) == data[:4 * 8192]
+    answer = cut_slices(guest, path, 0, 4, 2, 0)
+    assert answer.state == "ok" and read_slices(guest, answer, 0) == data[:4 * 8192]
     for _ in range(2):
-        assert guest.run("slice", guest.dir, 7, path, 4, 4, 2, 0).state == "ok"
-        assert read_slices(guest, 4, 4) == data[4 * 8192:8 * 8192]
-        assert not guest.file("7.r.3").exists(), "what was read goes"
-    assert guest.run("slice", guest.dir, 7, path, 8, 8, 2, 0).state == "ok"
-    assert read_slices(guest, 8, 8) == data[8 * 8192:]
+        answer = cut_slices(guest, path, 4, 4, 2, 8)
+        assert answer.state == "ok" and read_slices(guest, answer, 4) == data[4 * 8192:8 * 8192]
+    assert len(list(guest.dir.iterdir())) == 12, "what was not read stays"
+    answer = cut_slices(guest, path, 8, 3, 2, 16, 0, 8)
+    assert answer.state == "ok" and read_slices(guest, answer, 8) == data[8 * 8192:11 * 8192]
+    assert len(list(guest.dir.iterdir())) == 3, "what was read goes, whichever delivery has cut it"
+
+
+def test_slices_to_the_end(guest):
+    data = os.urandom(3 * 4096)
+    source = guest.folder / "source"
+    for size, count in ((2 * 4096, 3), (2 * 4096 - 1, 3), (2 * 4096 + 1, 4), (0, 1)):
+        source.write_bytes(data[:size])
+        answer = cut_slices(guest, source, 0, 8, 1, 0)
+        assert answer.fields[0] == str(count), "one that is empty tells the end"
+        assert read_slices(guest, answer, 0) == data[:size]
 
 
 def test_slices_from_a_block_on(guest):
     data = os.urandom(100000)
     source = guest.folder / "source"
     source.write_bytes(data)
-    guest.run("slice", guest.dir, 7, source, 0, 3, 1, 10)
-    assert read_slices(guest, 0, 3) == data[10 * 4096:13 * 4096]
+    answer = cut_slices(guest, source, 5, 3, 1, 10)
+    assert read_slices(guest, answer, 5) == data[10 * 4096:13 * 4096]
 
 
 def test_slices_of_what_cannot_be_read(guest):
-    assert guest.run("slice", guest.dir, 7, "/no/such", 0, 4, 2, 0).state == "noread"
+    assert cut_slices(guest, "/no/such", 0, 4, 2, 0).state == "noread"
+
+
+def test_slices_without_a_place(guest):
+    source = guest.folder / "source"
+    source.write_bytes(b"x")
+    answer = guest.run("slice", guest.folder / "a" / "b", 7, source, 0, 4, 2, 0, 0, 0)
+    assert answer.state == "tmp"
 
 
 def test_slices_on_a_full_disk(guest, small_disk):
+    data = os.urandom(200000)
     source = guest.folder / "source"
-    source.write_bytes(os.urandom(200000))
-    assert guest.run("slice", guest.dir, 7, source, 0, 4, 16, 0).state == "full"
+    source.write_bytes(data)
+    answer = cut_slices(guest, source, 0, 4, 10, 0)
+    assert answer.state == "ok" and answer.fields[0] == "2", "as many as there is space for"
+    assert read_slices(guest, answer, 0) == data[:2 * 40960]
+    assert len(list(guest.dir.iterdir())) == 2, "no part of a slice stays"
+    assert cut_slices(guest, source, 2, 4, 10, 20).fields[0] == "0"
+    assert cut_slices(guest, source, 2, 4, 10, 20, 0, 2).fields[0] == "2"
 
 
 # ---- close.sh ----

@@ -22,6 +22,7 @@ static struct {
     uint64_t end;
     unsigned stop_after; /* chunks; 0: never */
     unsigned pause_after;
+    void (*on_chunk)(void);
 } got;
 static pq_timer timer;
 
@@ -45,7 +46,7 @@ static void resume(void *context)
 {
     (void)context;
     cr_assert_eq(got.chunks, got.pause_after, "nothing is delivered while it is paused");
-    cr_assert_leq(guest.agent->calls[SHELL_READ], got.pause_after + PQ_RANGE_WINDOW);
+    cr_assert_leq(guest.agent->calls[SHELL_READ], got.pause_after + PQ_RANGE_HELD);
     pq_range_pause(range, false);
 }
 
@@ -56,6 +57,8 @@ static bool on_data(void *context, const char *data, size_t length)
     cr_assert_gt(length, 0);
     cr_assert_eq(pq_buf_add(&got.out, data, length, &err), 0);
     got.chunks++;
+    if (got.on_chunk != NULL)
+        got.on_chunk();
     if (got.chunks == got.stop_after) {
         pq_loop_stop(guest.loop);
         return false;
@@ -77,18 +80,24 @@ static void on_done(void *context, const pq_error *failure, uint64_t end)
     pq_loop_stop(guest.loop);
 }
 
-static void start(const char *path, uint64_t from, uint64_t to)
+static void start_request(const char *path, uint64_t from, uint64_t to, bool more)
 {
     pq_range_request request = {.dir = pq_session_files_dir(guest.session),
                                 .number = 1,
                                 .path = path,
                                 .start = from,
-                                .end = to};
+                                .end = to,
+                                .more = more};
     pq_buf_clear(&got.out);
     got.ended = got.chunks = 0;
     range = pq_range_start(guest.session, &request, on_data, on_done, NULL, &err);
     cr_assert_not_null(range);
     cr_assert_eq(got.ended, 0);
+}
+
+static void start(const char *path, uint64_t from, uint64_t to)
+{
+    start_request(path, from, to, false);
 }
 
 static void read_part(uint64_t from, uint64_t to)
@@ -173,6 +182,19 @@ Test(range, small_slices)
     guest_must_close();
 }
 
+Test(range, slow_answer_does_not_stop_the_others)
+{
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .times = 1, .delay = 200});
+    start(guest_path("file"), 0, FILE_BYTES);
+    pq_timer_start(guest.loop, &timer, 100, (pq_loop_fn)pq_loop_stop, guest.loop);
+    guest_run();
+    cr_assert_eq(got.chunks, 0);
+    cr_assert_eq(guest.agent->calls[SHELL_READ], PQ_RANGE_HELD, "and memory stays bounded");
+    guest_run();
+    cr_assert_eq(got.end, FILE_BYTES);
+    cr_assert_arr_eq(got.out.data, bytes, FILE_BYTES);
+}
+
 Test(range, answers_out_of_order)
 {
     shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ, .times = 1, .delay = 100});
@@ -200,7 +222,7 @@ Test(range, gives_up)
                                                .code = PQ_E_AGENT_DOWN});
     read_part(0, FILE_BYTES);
     cr_assert_eq(got.err.code, PQ_E_AGENT_DOWN);
-    cr_assert_leq(got.end, 2 * 262144);
+    cr_assert_leq(got.end, 2 * 131072);
     cr_assert_eq(got.end, got.out.length);
 }
 
@@ -273,7 +295,7 @@ Test(range, receiver_has_enough)
     start(guest_path("file"), 0, FILE_BYTES);
     guest_run();
     cr_assert_eq(got.ended, 0, "done does not run");
-    cr_assert_eq(got.out.length, 2 * 262144);
+    cr_assert_eq(got.out.length, 2 * 131072);
 }
 
 Test(range, paused)
@@ -300,4 +322,207 @@ Test(range, dropped)
     guest_run();
     pq_range_drop(range);
     cr_assert_eq(got.ended, 0);
+}
+
+/* ---- several parts ---- */
+
+static const char *second_path;
+static uint64_t cut_at;
+
+static void add_second(void)
+{
+    if (got.chunks != 2)
+        return;
+    cut_at = pq_range_cut(range, 700000);
+    cr_assert_geq(cut_at, 700000);
+    cr_assert_eq(pq_range_add(range, second_path, 1000, 500000, &err), 0);
+    cr_assert_eq(pq_range_add(range, guest_path("file"), cut_at, FILE_BYTES, &err), 0);
+    pq_range_end(range);
+}
+
+static void check_three_parts(void)
+{
+    char *second = guest_bytes(600000);
+    memset(second, 'x', 300000);
+    guest_write("second", second, 600000);
+    second_path = guest_path("second");
+    got.on_chunk = add_second;
+    start_request(guest_path("file"), 5, FILE_BYTES, true);
+    guest_run();
+    cr_assert_eq(got.err.code, PQ_OK, "%s", got.err.text);
+    cr_assert_eq(got.ended, 1);
+    cr_assert_eq(got.end, FILE_BYTES);
+    size_t first = (size_t)cut_at - 5;
+    cr_assert_eq(got.out.length, FILE_BYTES - 5 + 499000);
+    cr_assert_arr_eq(got.out.data, bytes + 5, first);
+    cr_assert_arr_eq(got.out.data + first, second + 1000, 499000);
+    cr_assert_arr_eq(got.out.data + first + 499000, bytes + cut_at, FILE_BYTES - cut_at);
+    free(second);
+}
+
+Test(range, parts)
+{
+    check_three_parts();
+    cr_assert_eq(cut_at, 700000, "little was asked for so far: %llu", (unsigned long long)cut_at);
+}
+
+Test(range, parts_by_slices)
+{
+    guest.agent->limits.offset_reads = false;
+    check_three_parts();
+    guest_must_close();
+}
+
+Test(range, parts_without_offsets_from_the_middle_on)
+{
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_READ, .skip = 8, .times = 1, .event = refuse_offsets});
+    check_three_parts();
+    guest_must_close();
+}
+
+Test(range, cut_is_not_before_what_was_asked_for)
+{
+    start(guest_path("file"), 0, FILE_BYTES);
+    pq_timer_start(guest.loop, &timer, 0, (pq_loop_fn)pq_loop_stop, guest.loop);
+    guest_run();
+    cr_assert_eq(got.chunks, 0);
+    cr_assert_eq(pq_range_cut(range, 10), 3 * 131072);
+    guest_run();
+    cr_assert_eq(got.end, 3 * 131072);
+    cr_assert_eq(got.out.length, 3 * 131072);
+}
+
+static void add_late(void *context)
+{
+    (void)context;
+    cr_assert_eq(got.ended, 0, "it waits for more");
+    cr_assert_eq(got.out.length, 200000);
+    cr_assert_eq(pq_range_add(range, guest_path("file"), 200000, 300000, &err), 0);
+    pq_range_end(range);
+}
+
+Test(range, part_that_comes_late)
+{
+    start_request(guest_path("file"), 0, 200000, true);
+    pq_timer_start(guest.loop, &timer, 100, add_late, NULL);
+    guest_run();
+    cr_assert_eq(got.end, 300000);
+    cr_assert_arr_eq(got.out.data, bytes, 300000);
+}
+
+static void end_late(void *context)
+{
+    (void)context;
+    cr_assert_eq(got.ended, 0);
+    pq_range_end(range);
+}
+
+Test(range, no_part_after_all)
+{
+    start_request(guest_path("file"), 0, 200000, true);
+    pq_timer_start(guest.loop, &timer, 100, end_late, NULL);
+    guest_run();
+    cr_assert_eq(got.ended, 1);
+    cr_assert_eq(got.end, 200000);
+}
+
+Test(range, part_that_is_shorter_is_the_end)
+{
+    start_request(guest_path("file"), 0, FILE_BYTES + 1, true);
+    cr_assert_eq(pq_range_add(range, guest_path("file"), 0, 1000, &err), 0);
+    guest_run();
+    cr_assert_eq(got.err.code, PQ_OK);
+    cr_assert_eq(got.end, FILE_BYTES);
+    cr_assert_eq(got.out.length, FILE_BYTES);
+}
+
+/* ---- time-outs ---- */
+
+Test(range, pieces_that_time_out_become_smaller)
+{
+    guest.agent->limits.read_bytes = 524288;
+    pq_pace *pace = pq_session_read_pace(guest.session);
+    pace->piece = 524288;
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ,
+                                               .times = 7,
+                                               .fault = SHELL_LOSE,
+                                               .code = PQ_E_AGENT_TIMEOUT});
+    check_part(1, FILE_BYTES);
+    cr_assert_lt(pace->piece, 524288);
+}
+
+Test(range, small_pieces_that_time_out)
+{
+    pq_session_read_pace(guest.session)->piece = 65536;
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_READ,
+                                               .times = 5,
+                                               .fault = SHELL_LOSE,
+                                               .code = PQ_E_AGENT_TIMEOUT});
+    check_part(1, FILE_BYTES);
+}
+
+/* ---- slices ---- */
+
+static unsigned most_files;
+
+static void count_files(void)
+{
+    unsigned files = guest_entries(pq_session_files_dir(guest.session) + strlen(guest.dir) + 1);
+    most_files = files > most_files ? files : most_files;
+}
+
+Test(range, at_most_two_batches_of_slices)
+{
+    guest.agent->limits.offset_reads = false;
+    guest.agent->limits.read_bytes = 65536;
+    got.on_chunk = count_files;
+    check_part(0, FILE_BYTES);
+    cr_assert_leq(most_files, 2 * 8);
+    guest_must_close();
+}
+
+Test(range, cut_twice)
+{
+    guest.agent->limits.offset_reads = false;
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_EXEC, .part = pq_guest_slice, .fault = SHELL_TWICE});
+    check_part(100, FILE_BYTES);
+    guest_await_idle();
+    guest_must_close();
+}
+
+Test(range, slices_with_little_space)
+{
+    if (mount("pq-test", guest.remote_tmp, "tmpfs", 0, "size=300k") != 0)
+        cr_skip_test("cannot mount a tmpfs");
+    guest.agent->limits.offset_reads = false;
+    check_part(0, FILE_BYTES);
+    guest_must_close();
+    umount(guest.remote_tmp);
+}
+
+Test(range, slices_without_a_place)
+{
+    guest_open_session(guest_path("missing"));
+    guest.agent->limits.offset_reads = false;
+    read_part(0, FILE_BYTES);
+    cr_assert_eq(got.err.code, PQ_E_REMOTE_TMP, "%s", got.err.text);
+}
+
+Test(range, strange_answer_to_a_cut)
+{
+    static const char *const answers[] = {"\npq1 ok\n", "\npq1 ok 9 5\n", "\npq1 ok 3\n",
+                                          "\npq1 hello\n"};
+    guest.agent->limits.offset_reads = false;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_STATUS,
+                                                   .times = 1,
+                                                   .fault = SHELL_END,
+                                                   .answer = answers[i]});
+        read_part(0, FILE_BYTES);
+        cr_assert_eq(got.err.code, PQ_E_BAD_ANSWER, "%s: %s", answers[i], got.err.text);
+    }
 }

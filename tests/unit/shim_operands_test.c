@@ -156,3 +156,28 @@ Test(operands, line_quotes_the_program)
         pq_buf_done(&line);
     }
 }
+
+Test(operands, base_name)
+{
+    static const struct {
+        const char *path, *name;
+    } cases[] = {{"/etc/passwd", "passwd"},
+                 {"a/b/", "b"},
+                 {"a//", "a"},
+                 {"/", "/"},
+                 {"///", "/"},
+                 {"", ""},
+                 {".", "."},
+                 {"/x", "x"},
+                 {"a/..", ".."},
+                 {"-", "-"},
+                 {"a b/c d", "c d"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char name[32];
+        pq_operands_base_name(cases[i].path, name, sizeof name);
+        cr_expect_str_eq(name, cases[i].name, "'%s'", cases[i].path);
+    }
+    char cut[4];
+    pq_operands_base_name("/long-name", cut, sizeof cut);
+    cr_expect_str_eq(cut, "lon");
+}

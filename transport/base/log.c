@@ -38,13 +38,17 @@ void pq_log_set_program(const char *name)
     logger.program = name;
 }
 
+void pq_log_to_stderr(pq_log_level level, const char *line)
+{
+    fprintf(stderr, "%s: %s%s\n", logger.program, level == PQ_LOG_WARNING ? "warning: " : "", line);
+}
+
 static void emit(pq_log_level level, const char *line)
 {
     if (logger.sink != NULL)
         logger.sink(logger.context, level, line);
     else
-        fprintf(stderr, "%s: %s%s\n", logger.program, level == PQ_LOG_WARNING ? "warning: " : "",
-                line);
+        pq_log_to_stderr(level, line);
 }
 
 void pq_log(pq_log_level level, const char *format, ...)

@@ -27,8 +27,11 @@ typedef enum pq_log_level {
 /* Receives finished lines without line end. `context` is as given to pq_log_set_sink(). */
 typedef void (*pq_log_sink)(void *context, pq_log_level level, const char *line);
 
-/* Replaces the default sink (stderr). NULL restores it. */
+/* Replaces the default sink, pq_log_to_stderr(). NULL restores it. */
 void pq_log_set_sink(pq_log_sink sink, void *context);
+
+/* `program: line`, for sinks that do something besides. */
+void pq_log_to_stderr(pq_log_level level, const char *line);
 
 /* Lines above `level` are dropped; the default is PQ_LOG_WARNING. */
 void pq_log_set_level(pq_log_level level);

@@ -13,7 +13,7 @@ static pq_error err;
 
 const char *guest_file_script(pq_file_script which)
 {
-    static char texts[5][8192];
+    static char texts[PQ_FILE_TREE_DROP + 1][16384];
     if (texts[which][0] == '\0') {
         pq_script script = {0};
         cr_assert_eq(pq_file_script_begin(&script, which, &err), 0);
