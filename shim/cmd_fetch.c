@@ -2,6 +2,7 @@
  * fetch: a file out of the guest, or a directory.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "filexfer/tree_fetch.h"
 #include "shim/operands.h"
 #include "shim/progress.h"
+#include "shim/resume_key.h"
 #include "shim/task.h"
 
 typedef struct fetch_command {
@@ -62,7 +64,12 @@ static int start_file(fetch_command *command, const pq_config *config, pq_error 
         .mode =
             pq_config_is_set(config, PQ_OPT_MODE) ? (int)pq_config_int(config, PQ_OPT_MODE) : -1,
     };
+    char *key = pq_resume_key(config, "fetch", command->task.vm, command->operands.to,
+                              command->operands.from);
+    request.resume_key = is_stdout(command) ? NULL : key;
+    request.keep_partial = pq_config_bool(config, PQ_OPT_PARTIAL);
     command->fetch = pq_fetch_start(command->task.session, &request, &events, command, err);
+    free(key);
     return command->fetch != NULL ? 0 : -1;
 }
 

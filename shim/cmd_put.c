@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "filexfer/tree_put.h"
 #include "shim/operands.h"
 #include "shim/progress.h"
+#include "shim/resume_key.h"
 #include "shim/task.h"
 #include "transport/base/fd.h"
 
@@ -88,7 +90,12 @@ static int start_file(put_command *command, const pq_config *config, pq_error *e
     };
     if (open_local(command, &request, err) < 0)
         return -1;
+    char *key = pq_resume_key(config, "put", command->task.vm, command->operands.from,
+                              command->operands.to);
+    request.resume_key = is_stdin(command) ? NULL : key;
+    request.keep_partial = pq_config_bool(config, PQ_OPT_PARTIAL);
     command->put = pq_put_start(command->task.session, &request, &events, command, err);
+    free(key);
     return command->put != NULL ? 0 : -1;
 }
 

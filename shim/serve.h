@@ -65,7 +65,8 @@ typedef struct pq_request {
     pq_output held_stream;
 
     /* transfers */
-    int fd; /* put_file: the local file, or -1 */
+    const char *vm; /* as the configuration has it, and as long as that */
+    int fd;         /* put_file: the local file, or -1 */
     pq_ms progress_due;
 } pq_request;
 

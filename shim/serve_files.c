@@ -1,10 +1,12 @@
 /* put_file and fetch_file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shim/resume_key.h"
 #include "shim/serve.h"
 
 /* Between two progress messages, and before the first. */
@@ -74,7 +76,7 @@ static int open_source(pq_request *request, const char *path, pq_put_request *pu
     return 0;
 }
 
-static int start_put(pq_request *request, const pq_message *message, pq_error *err)
+static int start_put(pq_request *request, const pq_message *message, const char *key, pq_error *err)
 {
     static const pq_put_events events = {
         .progress = on_progress, .content_wanted = on_content_wanted, .done = on_put};
@@ -85,6 +87,7 @@ static int start_put(pq_request *request, const pq_message *message, pq_error *e
         .mode = file->mode,
         .new_mode = PAYLOAD_MODE,
         .size = (int64_t)message->payload_bytes,
+        .resume_key = key,
     };
     if (file->in_path != NULL && open_source(request, file->in_path, &put, err) < 0)
         return -1;
@@ -101,11 +104,17 @@ int pq_serve_put(pq_server *server, const pq_message *message, pq_buf *payload, 
     pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
+    const pq_message_file *file = &message->file;
+    char *key = file->in_path != NULL
+                    ? pq_resume_key(config, "put", request->vm, file->in_path, file->out_path)
+                    : NULL;
     pq_config_free(config);
     request->receiving = receiving;
     request->payload = *payload;
     *payload = (pq_buf){0};
-    if (start_put(request, message, err) < 0) {
+    int started = start_put(request, message, key, err);
+    free(key);
+    if (started < 0) {
         *ret_code = pq_serve_refusal(message, err);
         pq_serve_request_free(request);
         return -1;
@@ -136,15 +145,19 @@ int pq_serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *re
     pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
+    const pq_message_file *file = &message->file;
+    char *key = pq_resume_key(config, "fetch", request->vm, file->out_path, file->in_path);
     pq_config_free(config);
     pq_fetch_request fetch = {
-        .remote_path = message->file.in_path,
-        .local_path = message->file.out_path,
+        .remote_path = file->in_path,
+        .local_path = file->out_path,
         .fd = -1,
-        .mode = message->file.mode,
+        .mode = file->mode,
+        .resume_key = key,
     };
     request->progress_due = pq_now() + PROGRESS_MS;
     request->fetch = pq_fetch_start(request->session, &fetch, &events, request, err);
+    free(key);
     if (request->fetch != NULL)
         return 0;
     *ret_code = pq_serve_refusal(message, err);

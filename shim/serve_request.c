@@ -22,14 +22,13 @@ static const char *named_vm(const pq_server *server, const pq_message *message)
 
 /* The options of this request, and the session they lead to. */
 static int find_session(pq_server *server, const pq_message *message, pq_config *config,
-                        pq_session **ret, pq_error *err)
+                        const char **ret_vm, pq_session **ret, pq_error *err)
 {
-    const char *vm;
     if (message->options != NULL && pq_config_apply_request(config, message->options, err) < 0)
         return -1;
-    if (pq_config_select_vm(config, named_vm(server, message), &vm, err) < 0)
+    if (pq_config_select_vm(config, named_vm(server, message), ret_vm, err) < 0)
         return -1;
-    return pq_targets_get(server->targets, config, vm, ret, err);
+    return pq_targets_get(server->targets, config, *ret_vm, ret, err);
 }
 
 static pq_request *make(pq_server *server, const pq_message *message, pq_session *session,
@@ -56,10 +55,11 @@ static pq_request *make(pq_server *server, const pq_message *message, pq_session
 pq_request *pq_serve_request_new(pq_server *server, const pq_message *message,
                                  pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err)
 {
+    const char *vm;
     pq_session *session;
     pq_request *request = NULL;
     pq_config *config = pq_config_copy(server->config, err);
-    if (config != NULL && find_session(server, message, config, &session, err) == 0)
+    if (config != NULL && find_session(server, message, config, &vm, &session, err) == 0)
         request = make(server, message, session, err);
     if (request == NULL) {
         pq_config_free(config);
@@ -67,6 +67,7 @@ pq_request *pq_serve_request_new(pq_server *server, const pq_message *message,
         return NULL;
     }
     *ret_config = config;
+    request->vm = vm;
     return request;
 }
 
