@@ -47,6 +47,14 @@ sha256_of() {
     sha256=${sha256:--}
 }
 
+# The first $2 bytes of file $1. head -c and small blocks are slow in a slow guest.
+first_bytes() {
+    {
+        [ "$2" -lt 65536 ] || dd bs=65536 count=$(($2 / 65536))
+        [ $(($2 % 65536)) -eq 0 ] || dd bs=$(($2 % 65536)) count=1
+    } <"$1"
+}
+
 # Sets $cksum to "CRC-BYTES" of file $1, or to - without cksum(1).
 cksum_of() {
     cksum=-

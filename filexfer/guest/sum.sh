@@ -7,14 +7,6 @@
 unescape path "$1"
 wanted=$2
 
-# head -c and small blocks are slow in a slow guest.
-first_bytes() {
-    {
-        [ "$wanted" -lt 65536 ] || dd bs=65536 count=$((wanted / 65536))
-        [ $((wanted % 65536)) -eq 0 ] || dd bs=$((wanted % 65536)) count=1
-    } <"$path"
-}
-
 sum_of_all() {
     sha256_of "$path"
     [ "$sha256" = - ] && cksum_of "$path"
@@ -22,11 +14,11 @@ sum_of_all() {
 
 sum_of_first() {
     if [ -n "$sha256_tool" ]; then
-        sha256=$(first_bytes | $sha256_tool)
+        sha256=$(first_bytes "$path" "$wanted" | $sha256_tool)
         sha256=${sha256%% *}
         sha256=${sha256:--}
     elif [ "$cksum" != - ]; then
-        cksum=$(first_bytes | cksum)
+        cksum=$(first_bytes "$path" "$wanted" | cksum)
         cksum=${cksum%% *}-${cksum##* }
     fi
 }
@@ -47,7 +39,7 @@ if [ "$size" -eq "$wanted" ]; then
     stat_of "$path"
 else
     find_sha256
-    command -v cksum >&2 && cksum=
+    [ -z "$sha256_tool" ] && command -v cksum >&2 && cksum=
 fi
 # It may also have grown meanwhile.
 [ "$size" -gt "$wanted" ] && sum_of_first
