@@ -134,7 +134,7 @@ static range_hole *first_hole(pq_range *range)
     return first;
 }
 
-static bool plan(pq_range *range, range_piece *piece, size_t piece_bytes)
+static bool plan(pq_range *range, range_piece *piece, size_t piece_bytes, size_t largest)
 {
     range_hole *hole = first_hole(range);
     if (hole != NULL) {
@@ -153,9 +153,13 @@ static bool plan(pq_range *range, range_piece *piece, size_t piece_bytes)
     if (part == NULL)
         return false;
     uint64_t left = part->end - part->planned;
+    size_t stretched = piece_bytes + piece_bytes / 4;
+    if (stretched > largest)
+        stretched = largest;
     piece->part = part;
     piece->offset = part->planned;
-    piece->length = left < piece_bytes ? (size_t)left : piece_bytes;
+    /* A small rest is not worth a call of its own. */
+    piece->length = left <= stretched ? (size_t)left : piece_bytes;
     part->planned += piece->length;
     return true;
 }
@@ -196,7 +200,7 @@ void pq_range_ask(pq_range *range)
     if (range->sliced && !pq_range_cut_slices(range))
         return;
     while (asked < pace->window && (piece = free_piece(range)) != NULL &&
-           plan(range, piece, pace->piece)) {
+           plan(range, piece, pace->piece, pace->largest)) {
         if (range->starved)
             pq_pace_begin(pace);
         range->starved = false;

@@ -234,8 +234,8 @@ static void take_beginning(pq_fetch *fetch, pq_buf *bytes)
 /* How long a small call takes here, for the first pieces' size. */
 static void learn_pace(pq_fetch *fetch, const pq_call_result *result)
 {
-    pq_ms took = (pq_now() - fetch->opened_at) / (1 + (pq_ms)result->questions);
-    pq_pace_hint(pq_session_read_pace(fetch->session), took);
+    fetch->call_ms = (pq_now() - fetch->opened_at) / (1 + (pq_ms)result->questions);
+    pq_pace_hint(pq_session_read_pace(fetch->session), fetch->call_ms);
 }
 
 static void on_opened(void *context, const pq_error *err, pq_call_result *result)

@@ -66,6 +66,7 @@ struct pq_fetch {
     bool copied; /* a copy of that name does */
     pq_defer started;
     pq_ms opened_at;
+    pq_ms call_ms; /* a small call takes so long on its own */
     pq_call *call; /* opening, resuming, cleaning */
     uint64_t size; /* when it was opened */
 
@@ -137,6 +138,8 @@ int pq_fetch_add_part(pq_fetch *fetch, const char *path, uint64_t start, uint64_
 int pq_fetch_consider_packing(pq_fetch *fetch, const char *bytes, size_t length, pq_error *err);
 /* A section was read: has the next one packed. */
 int pq_fetch_section_read(pq_fetch *fetch, pq_error *err);
+/* Bytes that can be read now. Never ends the fetch. */
+uint64_t pq_fetch_waiting_bytes(const pq_fetch *fetch);
 /* Nothing is left to read but what is being packed. */
 void pq_fetch_await_packing(pq_fetch *fetch);
 void pq_fetch_packing_done(pq_fetch *fetch);

@@ -22,13 +22,18 @@
 #define MIB (KIB * KIB)
 
 /* A trial's section, and the least that must be left to read of one. */
-#define TRIAL_BYTES MIB
+#define TRIAL_BYTES (512 * KIB)
 #define TRIAL_LEFT_BYTES (256 * KIB)
 
 /* So many plain pieces are expected to come while the first trial is made; in the next ones as many
  * bytes as came during the one before and half of that. Trials that plain reading has overtaken: */
 #define TRIAL_PIECES 6
 #define TRIALS_MAX 3
+
+/* Packing takes some calls more, so the rest of the file must take as long as this many, at a speed
+ * that is assumed while none is known. */
+#define TRIAL_CALLS 10
+#define LIKELY_SPEED 3000.0
 
 /* Plain bytes in a row that look worth it, before a trial; they are looked at in these steps. */
 #define WORTH_BYTES (256 * KIB)
@@ -73,8 +78,7 @@ static void measure(pq_fetch *fetch, uint64_t packed, int64_t ticks)
     pq_pack_plan_measured(&packing->plan, packing->raw, packed, took);
 }
 
-/* Bytes that can be read without a further section. */
-static uint64_t waiting_bytes(const pq_fetch *fetch)
+uint64_t pq_fetch_waiting_bytes(const pq_fetch *fetch)
 {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < fetch->part_count; i++)
@@ -100,8 +104,8 @@ static int go_on(pq_fetch *fetch, pq_error *err)
     if (!packing->on || packing->call != NULL || start >= fetch->size ||
         sections_to_read(fetch) > 1)
         return 0;
-    uint64_t raw = pq_pack_plan_next(&packing->plan, wire_speed(fetch), waiting_bytes(fetch),
-                                     fetch->size - start);
+    uint64_t raw = pq_pack_plan_next(&packing->plan, wire_speed(fetch),
+                                     pq_fetch_waiting_bytes(fetch), fetch->size - start);
     return start_section(fetch, start, raw, err);
 }
 
@@ -168,10 +172,21 @@ static void wait_for_next_trial(fetch_packing *packing)
     packing->worth = 0;
 }
 
+/* A section that has become larger: its bytes are read plain. */
+static int grown(pq_fetch *fetch, pq_error *err)
+{
+    fetch_packing *packing = &fetch->packing;
+    packing->unread = ++packing->section;
+    wait_for_next_trial(packing);
+    return packing->on ? add_plain(fetch, packing->start, err) : 0;
+}
+
 static int take_section(pq_fetch *fetch, uint64_t packed, int64_t run, pq_error *err)
 {
     fetch_packing *packing = &fetch->packing;
     uint64_t end = packing->start + packing->raw, skip = 0;
+    if (packed >= packing->raw)
+        return grown(fetch, err);
     if (!packing->on) {
         if (pq_range_asked(fetch->range) + TRIAL_LEFT_BYTES > end)
             return overtaken(fetch, err);
@@ -294,13 +309,21 @@ static int start_section(pq_fetch *fetch, uint64_t start, uint64_t raw, pq_error
 
 /* ---- trials ---- */
 
+/* A file with less than this left is read plain. */
+static uint64_t least_bytes(const pq_fetch *fetch)
+{
+    double wire = wire_speed(fetch);
+    double bytes = (wire > 0 ? wire : LIKELY_SPEED) * (double)fetch->call_ms * TRIAL_CALLS;
+    return bytes > (double)TRIAL_BYTES ? (uint64_t)bytes : TRIAL_BYTES;
+}
+
 static int start_trial(pq_fetch *fetch, uint64_t ahead, uint64_t raw, pq_error *err)
 {
     fetch_packing *packing = &fetch->packing;
     uint64_t start = pq_range_asked(fetch->range) + ahead;
     start = (start + PQ_PACK_BLOCK - 1) / PQ_PACK_BLOCK * PQ_PACK_BLOCK;
     packing->worth = 0;
-    if (start + 2 * TRIAL_LEFT_BYTES > fetch->size) {
+    if (start + least_bytes(fetch) > fetch->size) {
         packing->off = true;
         return 0;
     }

@@ -60,7 +60,9 @@ static int leave_part(pq_fetch *fetch, bool *ret_changed, pq_error *err)
 static void ask_for_sum(pq_fetch *fetch)
 {
     size_t piece = pq_session_read_pace(fetch->session)->piece;
-    if (fetch->summing != NULL && fetch->size - fetch->received <= SUM_PIECES * piece)
+    bool more_follow = fetch->packing.call != NULL && fetch->packing.on;
+    if (fetch->summing != NULL && !more_follow &&
+        pq_fetch_waiting_bytes(fetch) <= SUM_PIECES * piece)
         pq_call_hold(fetch->summing, false);
 }
 
@@ -92,6 +94,8 @@ static bool on_data(void *context, const char *bytes, size_t length)
         return true;
     }
     fetch->range = NULL;
+    /* A trial may be under way. */
+    pq_fetch_packing_done(fetch);
     pq_fetch_compare(fetch);
     return false;
 }

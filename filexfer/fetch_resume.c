@@ -133,7 +133,9 @@ static bool find_part(pq_fetch *fetch)
     if (!pq_local_file_place(&fetch->file, place, sizeof place))
         return false;
     fetch->resume = pq_resume_open(fetch->resume_key, &found, &is_found);
-    bool adopted = fetch->resume != NULL && is_found && found.is_local &&
+    if (fetch->resume == NULL)
+        return false;
+    bool adopted = is_found && found.is_local &&
                    pq_local_file_adopt(&fetch->file, found.place, fetch->size, &fetch->part_bytes);
     fetch->record.is_local = true;
     fetch->record.size = fetch->size;

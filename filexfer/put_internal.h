@@ -36,7 +36,7 @@ typedef struct put_piece {
     pq_put *put;
     pq_call *call; /* NULL: the slot is free */
     pq_piece content;
-    pq_ms sent;      /* when the call was made; when it was started, once it was */
+    pq_ms since;     /* when the call was made; once it was started, when that was */
     unsigned number; /* how many calls had been started with this one; 0: not started */
     bool asked;
 } put_piece;
@@ -82,12 +82,14 @@ struct pq_put {
     bool any_taken;  /* the server has taken a piece: its size is right */
     put_piece pieces[PUT_PIECES];
     unsigned started;  /* calls of pieces */
+    pq_ms last_start;  /* when the last of them was started */
+    pq_ms interval;    /* from one start to the next */
     unsigned patience; /* calls started after a piece's before that one is asked about */
     size_t room_most;  /* of pieces, since the agent was too slow for larger ones; 0: any */
     unsigned quick;    /* pieces that the agent took in time since */
     unsigned cuts, sums;
-    pq_timer idle;
-    pq_call *call; /* adopting, single, placing, cleaning */
+    pq_timer later; /* the next question */
+    pq_call *call;  /* adopting, single, placing, cleaning */
     pq_defer pumped;
 
     /* resuming */
@@ -107,8 +109,19 @@ struct pq_put {
 void pq_put_set_state(pq_put *put, put_state state); /* never ends the put */
 /* Cleans up in the guest, then reports `err`. */
 void pq_put_fail(pq_put *put, const pq_error *err);
+/* Goes on with that: a piece has ended. */
+void pq_put_clean(pq_put *put);
 /* Does what can be done now, at the loop's next turn. Never ends the put itself. */
 void pq_put_pump(pq_put *put);
+/* Frees the put and reports, `err` NULL on success. */
+void pq_put_finish(pq_put *put, const pq_error *err);
+/* There is nothing for another put to go on with. Never ends the put. */
+void pq_put_forget_record(pq_put *put);
+
+/* ---- put_place.c ---- */
+/* One call for everything, if all is in the piece that is built and fits. Returns whether that is
+ * so, or the put has failed. */
+bool pq_put_single(pq_put *put);
 void pq_put_place(pq_put *put);
 
 /* ---- put_source.c; none of these ends the put ---- */
@@ -127,6 +140,8 @@ void pq_put_source_done(pq_put *put);
 const char *pq_put_dir(const pq_put *put);
 /* Bytes that the call of a piece carries. Never ends the put. */
 int pq_put_find_room(const pq_put *put, size_t *ret_room, pq_error *err);
+/* Asks about all pieces that were started; whether any has not ended. Never ends the put. */
+bool pq_put_end_pieces(pq_put *put);
 /* Sends what can be sent, and places the file when all is there. */
 void pq_put_send(pq_put *put);
 void pq_put_pieces_done(pq_put *put);
@@ -149,5 +164,5 @@ void pq_put_content_done(pq_put *put);
 int pq_put_resume_open(pq_put *put, const char *key, pq_error *err);
 /* Compares what was staged earlier. */
 void pq_put_adopt(pq_put *put);
-/* A piece was confirmed. Never ends the put. */
+/* The first piece is sent, or one was confirmed. Never ends the put. */
 void pq_put_resume_note(pq_put *put);

@@ -16,6 +16,9 @@
 
 #define PATIENCE_MAX 3
 
+/* A pause of the source tells nothing of the agent. */
+#define INTERVAL_MAX_MS 200
+
 /* Pieces that are not made smaller because the agent is slow. */
 #define ROOM_LEAST ((size_t)32 * 1024)
 
@@ -131,16 +134,27 @@ static void ask_late(pq_put *put)
     }
 }
 
+bool pq_put_end_pieces(pq_put *put)
+{
+    put_piece *piece;
+    while ((piece = find_oldest(put)) != NULL)
+        ask(piece);
+    return !is_empty(put);
+}
+
 static void on_idle(void *context);
 
-/* Nothing is under way: what was sent last is asked about as any script is. */
+/* Nothing is under way: what was sent last is asked about when it should have ended, too. Its
+ * script takes about half of the time that the agent takes for its call. */
 static void ask_idle(pq_put *put)
 {
     pq_ms delay = pq_poll_first_delay(pq_session_first_poll(put->session)), now = pq_now();
+    if (delay < put->interval / 2)
+        delay = put->interval / 2;
     put_piece *piece;
     while (count_asked(put) < IDLE_QUESTIONS && (piece = find_oldest(put)) != NULL) {
-        if (now - piece->sent < delay) {
-            pq_timer_start(pq_session_loop(put->session), &put->idle, delay - (now - piece->sent),
+        if (now - piece->since < delay) {
+            pq_timer_start(pq_session_loop(put->session), &put->later, delay - (now - piece->since),
                            on_idle, put);
             return;
         }
@@ -178,9 +192,17 @@ static void on_started(void *context)
     if (piece->number != 0)
         return;
     piece->number = ++put->started;
+    if (put->state == PUT_CLEANING) {
+        pq_put_clean(put);
+        return;
+    }
     put->any_taken = true;
-    learn_speed(put, piece, now - piece->sent);
-    piece->sent = now;
+    put->interval = now - (put->started > 1 ? put->last_start : piece->since);
+    if (put->interval > INTERVAL_MAX_MS)
+        put->interval = INTERVAL_MAX_MS;
+    put->last_start = now;
+    learn_speed(put, piece, now - piece->since);
+    piece->since = now;
     ask_late(put);
     pq_put_pump(put);
 }
@@ -245,6 +267,11 @@ static void on_written(void *context, const pq_error *err, pq_call_result *resul
     put_piece *piece = context;
     pq_put *put = piece->put;
     piece->call = NULL;
+    if (put->state == PUT_CLEANING) {
+        release(piece);
+        pq_put_clean(put);
+        return;
+    }
     if (err != NULL) {
         failed(piece, err);
         return;
@@ -304,12 +331,14 @@ static int send_piece(pq_put *put, put_piece *piece, pq_error *err)
     pq_call_options options = PQ_CALL_DEFAULTS;
     piece->put = put;
     piece->content = pq_build_take(&put->builder);
-    piece->sent = pq_now();
+    piece->since = pq_now();
     options.makes_directory = put->dir == NULL;
     options.begins_held = true;
     options.ends_if_slow = piece->content.bytes.length > ROOM_LEAST;
     options.started = on_started;
     options.make = make_script;
+    if (!put->any_staged)
+        pq_put_resume_note(put);
     put->any_staged = true;
     piece->call = pq_call_start(put->session, NULL, &options, on_written, piece, err);
     if (piece->call != NULL)
@@ -340,7 +369,7 @@ void pq_put_send(pq_put *put)
 
 void pq_put_pieces_done(pq_put *put)
 {
-    pq_timer_stop(&put->idle);
+    pq_timer_stop(&put->later);
     for (size_t i = 0; i < PUT_PIECES; i++) {
         pq_call_drop(put->pieces[i].call);
         release(&put->pieces[i]);

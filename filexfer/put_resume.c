@@ -78,18 +78,19 @@ static bool read_place(pq_put *put, const char *place)
     return put->dir != NULL;
 }
 
-/* Makes a place, or goes on with the one that was found. */
+/* Makes a place, or goes on with the one that was found; one of no use goes with this put. */
 static int choose_place(pq_put *put, bool found, pq_error *err)
 {
     const pq_resume_record *record = &put->record;
-    bool usable = found && record->size == put->end && record->bytes > 0 &&
-                  record->bytes <= put->end && record->bytes % PQ_BUILD_BLOCK == 0;
-    if (!usable || !read_place(put, record->place))
+    if (!found || !read_place(put, record->place))
         return name_dir(put, err);
+    put->any_staged = true;
+    if (record->size != put->end || record->bytes == 0 || record->bytes > put->end ||
+        record->bytes % PQ_BUILD_BLOCK != 0)
+        return name_staged(put, err);
     put->beginning = pq_sha256_new(err);
     if (put->beginning == NULL)
         return -1;
-    put->any_staged = true;
     pq_put_set_state(put, PUT_ADOPTING);
     return 0;
 }
@@ -219,7 +220,7 @@ static uint64_t staged_without_gaps(const pq_put *put)
 void pq_put_resume_note(pq_put *put)
 {
     pq_resume_record record = {.bytes = staged_without_gaps(put), .size = put->end};
-    if (put->resume == NULL || record.bytes == 0)
+    if (put->resume == NULL)
         return;
     int length = snprintf(record.place, sizeof record.place, "%s/%s", put->dir, put->staged);
     if (length > 0 && (size_t)length < sizeof record.place)

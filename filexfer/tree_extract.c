@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "filexfer/tree_route.h"
 #include "transport/base/fd.h"
 
 /* Of a directory that the stream has files in, but no entry for. */
@@ -30,13 +31,6 @@ typedef struct extraction {
     size_t depth;
 } extraction;
 
-/* A path taken apart. */
-typedef struct route {
-    char *text;
-    const char *names[PQ_TREE_DEPTH_MAX + 1];
-    size_t count;
-} route;
-
 mode_t pq_tree_mode(bool directory, mode_t mode)
 {
     return mode & (directory ? 01777 : 0777);
@@ -44,74 +38,13 @@ mode_t pq_tree_mode(bool directory, mode_t mode)
 
 /* ---- errors ---- */
 
-typedef struct shown {
-    char text[200];
-} shown;
-
-static shown show(const char *path)
-{
-    shown clean;
-    if (strncmp(path, "./", 2) == 0 && path[2] != '\0')
-        path += 2;
-    pq_error_clean(clean.text, sizeof clean.text, path, strlen(path));
-    return clean;
-}
-
-static int refuse(pq_error *err, const char *path, const char *why)
-{
-    return pq_fail(err, PQ_E_REMOTE_FILE, "refused '%s' from the guest: %s", show(path).text, why);
-}
-
 static int cannot_write(pq_error *err, const char *path)
 {
     int number = errno;
-    return pq_fail(err, PQ_E_IO, "cannot write '%s': %s", show(path).text, strerror(number));
-}
-
-/* ---- paths ---- */
-
-static int add_name(route *way, const char *path, const char *name, pq_error *err)
-{
-    if (name[0] == '\0' || strcmp(name, ".") == 0)
-        return 0;
-    if (strcmp(name, "..") == 0)
-        return refuse(err, path, "it leads out of the directory");
-    if (way->count > PQ_TREE_DEPTH_MAX)
-        return refuse(err, path, "there are too many directories below each other");
-    way->names[way->count++] = name;
-    return 0;
-}
-
-static int take_apart(route *way, const char *path, pq_error *err)
-{
-    way->count = 0;
-    if (path[0] == '/')
-        return refuse(err, path, "it is an absolute path");
-    way->text = strdup(path);
-    if (way->text == NULL)
-        return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    char *at = way->text;
-    for (char *slash; (slash = strchr(at, '/')) != NULL; at = slash + 1) {
-        *slash = '\0';
-        if (add_name(way, path, at, err) < 0)
-            return -1;
-    }
-    return add_name(way, path, at, err);
-}
-
-static void route_done(route *way)
-{
-    free(way->text);
-    way->text = NULL;
-}
-
-static bool is_left_out(const extraction *tree, const route *way)
-{
-    for (size_t i = 0; i < way->count && tree->options->leave_out != NULL; i++) {
-        if (strcmp(way->names[i], tree->options->leave_out) == 0)
-            return true;
-    }
-    return false;
+    if (number == EISDIR)
+        return pq_tree_refuse(err, path, "it is a directory, too");
+    return pq_fail(err, PQ_E_IO, "cannot write '%s': %s", pq_tree_show(path).text,
+                   strerror(number));
 }
 
 /* ---- directories ---- */
@@ -156,7 +89,7 @@ static int enter(extraction *tree, const char *path, const char *name, pq_error 
         return cannot_write(err, path);
     entered.fd = openat(above, name, OPEN_DIRECTORY);
     if (entered.fd < 0 && (errno == ELOOP || errno == ENOTDIR))
-        return refuse(err, path, "a part of its path is no directory");
+        return pq_tree_refuse(err, path, "a part of its path is no directory");
     entered.name = strdup(name);
     bool failed = entered.fd < 0 || entered.name == NULL || fstat(entered.fd, &info) < 0 ||
                   fchmod(entered.fd, 0700) < 0;
@@ -174,7 +107,8 @@ static int enter(extraction *tree, const char *path, const char *name, pq_error 
 }
 
 /* Stands in the directory of the first `count` names afterwards. */
-static int go_to(extraction *tree, const route *way, size_t count, const char *path, pq_error *err)
+static int go_to(extraction *tree, const pq_tree_route *way, size_t count, const char *path,
+                 pq_error *err)
 {
     size_t common = 0;
     while (common < count && common < tree->depth &&
@@ -185,7 +119,7 @@ static int go_to(extraction *tree, const route *way, size_t count, const char *p
             return -1;
     }
     if (count > PQ_TREE_DEPTH_MAX)
-        return refuse(err, path, "there are too many directories below each other");
+        return pq_tree_refuse(err, path, "there are too many directories below each other");
     for (size_t i = common; i < count; i++) {
         if (enter(tree, path, way->names[i], err) < 0)
             return -1;
@@ -195,7 +129,7 @@ static int go_to(extraction *tree, const route *way, size_t count, const char *p
 
 /* ---- entries ---- */
 
-static int add_directory(extraction *tree, const pq_archive_entry *entry, const route *way,
+static int add_directory(extraction *tree, const pq_archive_entry *entry, const pq_tree_route *way,
                          pq_error *err)
 {
     if (go_to(tree, way, way->count, entry->path, err) < 0)
@@ -223,9 +157,9 @@ static int write_blocks(extraction *tree, int fd, const pq_archive_entry *entry,
         if (length == 0)
             break;
         if (offset > INT64_MAX - length)
-            return refuse(err, entry->path, "its size is impossible");
+            return pq_tree_refuse(err, entry->path, "its size is impossible");
         if (pq_pwrite_all(fd, bytes, length, (off_t)offset, err) < 0)
-            return pq_error_prefix(err, "'%s': ", show(entry->path).text);
+            return pq_error_prefix(err, "'%s': ", pq_tree_show(entry->path).text);
         end = offset + length;
         tree->result->bytes += length;
     }
@@ -268,7 +202,7 @@ static int add_symlink(extraction *tree, const pq_archive_entry *entry, const ch
 }
 
 /* The directory that holds the last of the names, or -1. */
-static int open_above(const extraction *tree, const route *way)
+static int open_above(const extraction *tree, const pq_tree_route *way)
 {
     int fd = fcntl(tree->options->root, F_DUPFD_CLOEXEC, 0);
     for (size_t i = 0; i + 1 < way->count && fd >= 0; i++) {
@@ -279,8 +213,8 @@ static int open_above(const extraction *tree, const route *way)
     return fd;
 }
 
-static int link_to(extraction *tree, const route *target, const char *path, const char *name,
-                   pq_error *err)
+static int link_to(extraction *tree, const pq_tree_route *target, const char *path,
+                   const char *name, pq_error *err)
 {
     struct stat info;
     int above = open_above(tree, target);
@@ -289,7 +223,7 @@ static int link_to(extraction *tree, const route *target, const char *path, cons
                  !S_ISDIR(info.st_mode);
     int result = 0;
     if (!found)
-        result = refuse(err, path, "it is a link to nothing that was copied");
+        result = pq_tree_refuse(err, path, "it is a link to nothing that was copied");
     else if (linkat(above, old, top(tree)->fd, name, 0) < 0 &&
              (!made_way(tree, name) || linkat(above, old, top(tree)->fd, name, 0) < 0))
         result = cannot_write(err, path);
@@ -300,13 +234,13 @@ static int link_to(extraction *tree, const route *target, const char *path, cons
 static int add_hardlink(extraction *tree, const pq_archive_entry *entry, const char *name,
                         pq_error *err)
 {
-    route target = {0};
-    int result = take_apart(&target, entry->target, err);
+    pq_tree_route target = {0};
+    int result = pq_tree_route_parse(&target, entry->target, err);
     if (result == 0 && target.count == 0)
-        result = refuse(err, entry->path, "it is a link to nothing that was copied");
+        result = pq_tree_refuse(err, entry->path, "it is a link to nothing that was copied");
     if (result == 0)
         result = link_to(tree, &target, entry->path, name, err);
-    route_done(&target);
+    pq_tree_route_done(&target);
     return result;
 }
 
@@ -314,14 +248,14 @@ static void leave_out(extraction *tree, const char *path)
 {
     pq_tree_note(&tree->result->notes,
                  "'%s' in the guest is left out: it is neither a file nor a directory nor a link",
-                 show(path).text);
+                 pq_tree_show(path).text);
 }
 
-static int add_in_directory(extraction *tree, const pq_archive_entry *entry, const route *way,
-                            pq_error *err)
+static int add_in_directory(extraction *tree, const pq_archive_entry *entry,
+                            const pq_tree_route *way, pq_error *err)
 {
     if (way->count == 0)
-        return refuse(err, entry->path, "it is no directory");
+        return pq_tree_refuse(err, entry->path, "it is no directory");
     const char *name = way->names[way->count - 1];
     if (go_to(tree, way, way->count - 1, entry->path, err) < 0)
         return -1;
@@ -355,14 +289,14 @@ static int skip_bytes(extraction *tree, pq_error *err)
 
 static int add(extraction *tree, const pq_archive_entry *entry, pq_error *err)
 {
-    route way = {0};
-    int result = take_apart(&way, entry->path, err);
-    if (result == 0 && !is_left_out(tree, &way)) {
+    pq_tree_route way = {0};
+    int result = pq_tree_route_parse(&way, entry->path, err);
+    if (result == 0 && !pq_tree_route_has(&way, tree->options->leave_out)) {
         tree->result->entries++;
         result = entry->kind == PQ_ARCHIVE_DIRECTORY ? add_directory(tree, entry, &way, err)
                                                      : add_in_directory(tree, entry, &way, err);
     }
-    route_done(&way);
+    pq_tree_route_done(&way);
     return result == 0 ? skip_bytes(tree, err) : -1;
 }
 

@@ -291,8 +291,7 @@ static int start_packing(pq_tree_fetch *fetch, pq_error *err)
         pq_script_add(&script, fetch->tree.text, err) == 0 &&
         pq_script_add(&script, pack ? "1" : "0", err) == 0 &&
         pq_script_add_escaped(&script, fetch->remote_path, strlen(fetch->remote_path), err) == 0)
-        fetch->call =
-            pq_call_start(fetch->session, &script, &PQ_CALL_MAKES_DIRECTORY, on_packed, fetch, err);
+        fetch->call = pq_tree_call_start(fetch->session, &script, on_packed, fetch, err);
     pq_script_done(&script);
     fetch->packed = pack && fetch->call != NULL;
     return fetch->call != NULL ? 0 : -1;

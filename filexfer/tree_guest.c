@@ -42,6 +42,14 @@ int pq_tree_add_place(pq_script *script, const pq_session *session, const pq_tre
     return pq_script_add_escaped(script, path, strlen(path), err);
 }
 
+pq_call *pq_tree_call_start(pq_session *session, pq_script *script, pq_call_fn done, void *context,
+                            pq_error *err)
+{
+    pq_call_options options = PQ_CALL_MAKES_DIRECTORY;
+    options.overlap = true;
+    return pq_call_start(session, script, &options, done, context, err);
+}
+
 /* The first line of what was explained; "" if nothing was. */
 static void explanation(const pq_call_result *result, char *out, size_t size)
 {

@@ -21,5 +21,10 @@ char *pq_tree_path(const char *path, const char **ret_name, pq_error *err);
 int pq_tree_add_place(pq_script *script, const pq_session *session, const pq_tree_name *name,
                       const char *tree, const char *path, pq_error *err);
 
+/* Starts a call that the transfer waits for, and that may make the session's directory. Takes the
+ * script over, as pq_call_start() does. */
+pq_call *pq_tree_call_start(pq_session *session, pq_script *script, pq_call_fn done, void *context,
+                            pq_error *err);
+
 /* What a script said that is not "ok". */
 void pq_tree_guest_error(const pq_session *session, const pq_call_result *result, pq_error *err);

@@ -183,7 +183,7 @@ static void unpack(pq_tree_put *put)
     if (pq_file_script_begin(&script, PQ_FILE_TREE_UNPACK, &err) == 0 &&
         pq_tree_add_place(&script, put->session, &put->tree, put->into ? put->name : ".",
                           put->remote_path, &err) == 0)
-        put->call = pq_call_start(put->session, &script, &PQ_CALL_DEFAULTS, on_unpacked, put, &err);
+        put->call = pq_tree_call_start(put->session, &script, on_unpacked, put, &err);
     pq_script_done(&script);
     if (put->call == NULL)
         fail(put, &err);
@@ -301,8 +301,7 @@ static int start_opening(pq_tree_put *put, pq_error *err)
         pq_script_add(&script, pq_session_files_dir(put->session), err) == 0 &&
         pq_script_add_escaped(&script, put->name, strlen(put->name), err) == 0 &&
         pq_script_add_escaped(&script, put->remote_path, strlen(put->remote_path), err) == 0)
-        put->call =
-            pq_call_start(put->session, &script, &PQ_CALL_MAKES_DIRECTORY, on_opened, put, err);
+        put->call = pq_tree_call_start(put->session, &script, on_opened, put, err);
     pq_script_done(&script);
     return put->call != NULL ? 0 : -1;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "filexfer/tree_extract.h"
+#include "filexfer/tree_route.h"
 #include "filexfer/tree_walk.h"
 #include "transport/base/fd.h"
 
@@ -38,28 +39,16 @@ struct pq_tree_source {
     char block[READ_BYTES];
 };
 
-typedef struct shown {
-    char text[160];
-} shown;
-
-/* The path without the "./" of the stream. */
-static shown show(const pq_tree_source *source)
-{
-    shown clean;
-    const char *path = source->path.length > 2 ? source->path.data + 2 : ".";
-    pq_error_clean(clean.text, sizeof clean.text, path, strlen(path));
-    return clean;
-}
-
 static void note(pq_tree_source *source, const char *what)
 {
-    pq_tree_note(&source->notes, "'%s' %s", show(source).text, what);
+    pq_tree_note(&source->notes, "'%s' %s", pq_tree_show(source->path.data).text, what);
 }
 
 static int cannot_read(const pq_tree_source *source, pq_error *err)
 {
     int number = errno;
-    return pq_fail(err, PQ_E_IO, "cannot read '%s': %s", show(source).text, strerror(number));
+    return pq_fail(err, PQ_E_IO, "cannot read '%s': %s", pq_tree_show(source->path.data).text,
+                   strerror(number));
 }
 
 /* ---- files with several names ---- */
@@ -183,7 +172,7 @@ static bool has_changed(const pq_tree_source *source)
 static int read_block(pq_tree_source *source, size_t wanted, size_t *ret_length, pq_error *err)
 {
     if (pq_read_some(source->fd, source->block, wanted, ret_length, err) < 0)
-        return pq_error_prefix(err, "'%s': ", show(source).text);
+        return pq_error_prefix(err, "'%s': ", pq_tree_show(source->path.data).text);
     /* The file has become shorter than its header says. */
     if (*ret_length == 0) {
         memset(source->block, 0, wanted);

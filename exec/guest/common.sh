@@ -14,6 +14,7 @@
 #   N.i.K  piece K of a streamed stdin; N.i.end: how many there are; N.n: how many were used up
 #   N.f N.q   FIFOs: the command's stdin; wake-ups for the feeder
 #   N.x   text of a command too long for an argument; N.in: a stdin that came whole
+#   N.w   tells whether the disk takes more
 #   N.j   what `jobs -l` said; N.r.K: slice K of a file that is being read
 exec 4>&2 2>/dev/null
 umask 077
@@ -35,18 +36,21 @@ unescape() {
 }
 
 # Items are pairs of arguments with bytes in them: "p TEXT" or "P TEXT" (printf %b), "b TEXT"
-# (base64), "z TEXT" (base64 of gzip). Consecutive ones of base64 are one text.
+# (base64), "z TEXT" (base64 of gzip). Those of base64 come last, all of one kind; "z" are one text,
+# at most 8 of them.
 #
-# need_decoder COUNT KIND [SINK] is called with the number of arguments and the first item's kind. It
+# need_decoder COUNT KIND is called with the number of arguments and the kind of the items. It
 # ends the script with "nodecoder" or "nounpacker" where the guest lacks a tool, before anything is
 # done (a sender that knows this uses P instead of p, so the first of many pieces tells, whatever it is
 # made of), and sets $write_items. `eval "$write_items"` takes the items from the arguments of the one
-# who evaluates it and writes their bytes to stdout; it sets $unwritten if that fails. What was base64
-# goes through SINK. Not a function of their own: a shell copies arguments that it passes on character
-# by character, which for those of a full call takes 0.1 s in a slow guest.
+# who evaluates it and writes their bytes to stdout; it sets $unwritten if that fails. busybox' base64
+# does not tell a failed write: whoever has no checksum asks took_all afterwards.
+#
+# In a slow guest a shell takes 0.1 s to pass the arguments of a full call to a function, or to printf
+# them, but a here-document costs next to nothing. (bash may put it into a file in /tmp.)
 need_decoder() {
-    stages=cat
-    [ "$1" -gt 1 ] && [ "$2" != P ] && find_decoder "$2" && stages="$stages${3:+ | $3}"
+    decode=cat unpack=
+    [ "$1" -gt 1 ] && [ "$2" != P ] && find_decoder "$2"
     write_items='
         unwritten=
         while [ $# -gt 1 ]; do
@@ -56,38 +60,41 @@ need_decoder() {
                 shift 2
                 ;;
             b | z)
-                kind=$1
-                while [ "$1" = "$kind" ]; do
-                    printf %s "$2"
-                    shift 2
-                done | '$stages' || unwritten=1
-                while [ "$1" = "$kind" ]; do shift 2; done
+                '"$decode"' <<END '"$unpack"' || unwritten=1
+$2$4$6$8${10}${12}${14}${16}
+END
+                if [ $# -gt 16 ]; then shift 16; else shift $#; fi
                 ;;
             *) shift 2 ;;
             esac
         done'
 }
 
+# False if the items could not be written, or the disk of file $1 is full, which takes nothing more.
+took_all() {
+    [ -z "$unwritten" ] && echo >"$1"
+}
+
 find_decoder() {
     if command -v base64 >&2; then
-        stages='base64 -d'
+        decode='base64 -d'
     elif command -v openssl >&2; then
-        stages='openssl base64 -d -A'
+        decode='openssl base64 -d -A'
     elif command -v python3 >&2; then
-        stages='python3 -m base64 -d'
+        decode='python3 -m base64 -d'
     elif command -v perl >&2; then
-        stages="perl -MMIME::Base64 -0777 -ne 'print decode_base64(\$_)'"
+        decode="perl -MMIME::Base64 -0777 -ne 'print decode_base64(\$_)'"
     else
         trailer nodecoder
         exit 0
     fi
     [ "$1" = z ] || return 0
     if command -v gzip >&2; then
-        stages="$stages | gzip -dc"
+        unpack='| gzip -dc'
     elif command -v gunzip >&2; then
-        stages="$stages | gunzip"
+        unpack='| gunzip'
     elif command -v python3 >&2; then
-        stages="$stages | python3 -m gzip -d"
+        unpack='| python3 -m gzip -d'
     else
         trailer nounpacker
         exit 0

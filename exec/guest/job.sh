@@ -69,7 +69,7 @@ read_items() {
         x) unescape executable "$2" ;;
         w) unescape directory "$2" ;;
         b)
-            [ "$items" = b ] || need_decoder $# b cat
+            [ "$items" = b ] || need_decoder $# b
             items=b
             ;;
         p | P)
@@ -149,7 +149,7 @@ prepare_stdin() {
         input=/dev/null
         if [ -n "$items" ]; then
             eval "$write_items" >"$F.in"
-            [ -z "$unwritten" ] || refuse full
+            took_all "$F.w" || refuse full
             input=$F.in
         fi
         ;;

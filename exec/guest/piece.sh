@@ -8,8 +8,8 @@ S=$1 N=$2 F=$1/$2 what=$3 index=$4 total=$5
 shift 5
 
 take() {
-    [ -z "$unwritten" ] && mv -f "$F.$what.$index.$$" "$F.$what.$index" && return
-    rm -f "$F.$what.$index.$$"
+    took_all "$F.w" && mv -f "$F.$what.$index.$$" "$F.$what.$index" && return
+    rm -f "$F.$what.$index.$$" "$F.w"
     trailer full
     exit 0
 }
@@ -25,7 +25,7 @@ join_text() {
     exit 0
 }
 
-need_decoder $# "$1" cat
+need_decoder $# "$1"
 # Only a command's text comes before its launcher. A piece of stdin must not make the directory:
 # after a reboot the launcher, sent again, would not see that it has lost its claim.
 [ -d "$S" ] || { [ "$what" = x ] && mkdir "$S"; } || [ -d "$S" ] || {

@@ -21,7 +21,7 @@ unescape base "$3"
 shift 9
 
 give_up() {
-    rm -f "$staged" "$part"
+    rm -f "$staged" "$staged.w" "$part"
     [ "$own" = d ] && rm -rf "${name%/*}"
     trailer "$1"
     exit 0
@@ -56,7 +56,10 @@ check() {
 find_content() {
     found=$staged
     check "$staged" && return
-    [ -e "$staged" ] && give_up sum
+    if [ -e "$staged" ]; then
+        echo >"$staged.w" || give_up full
+        give_up sum
+    fi
     for found in "$parts".*.part; do
         check "$found" && return
     done
@@ -77,7 +80,7 @@ set_owner_and_mode() {
 }
 
 case $1 in
-[bz]) need_decoder $# "$1" cat ;;
+[bz]) need_decoder $# "$1" ;;
 *) need_decoder $# P ;;
 esac
 part=

@@ -22,7 +22,7 @@ tar touch tr wc""".split()
 
 NAMES = ["plain", "-n", "a b", "new\nline\n", b"\xff\x80", "'\"\\$(id)", "\u00e4", "*", "end\\"]
 
-FILE_SCRIPTS = {"put", "open", "sum", "adopt"}
+FILE_SCRIPTS = {"put", "open", "sum", "pack", "adopt"}
 
 
 def script_text(name):

@@ -226,7 +226,7 @@ ALL_BYTES = bytes(range(256))
     ([], b""),
     (["p", escape(ALL_BYTES)], ALL_BYTES),
     (base64_items(ALL_BYTES, 30), ALL_BYTES),
-    (["p", "a\\n", *base64_items(b"bcd"), "p", "e"], b"a\nbcde"),
+    (["p", "a\\n", "p", "e", *base64_items(b"bcd")], b"a\nebcd"),
 ])
 def test_stdin(guest, items, expected):
     assert guest.sh("cat", *items).out == expected

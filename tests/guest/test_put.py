@@ -65,7 +65,7 @@ def test_put_of_damaged_packed_items(guest):
     path = guest.folder / "file"
     items = gzip_items(TEXT, 60000)
     items[1] = items[1][:-400]
-    assert put(guest, path, TEXT, items=items).state == "sum"
+    assert put(guest, path, TEXT, items=items).state == "full"
     assert not path.exists()
     must_be_clean(guest)
 

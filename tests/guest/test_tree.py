@@ -10,8 +10,8 @@ import pytest
 from conftest import HIDES_TOOLS, escape
 
 NAME = ".pve-qga-run-0123456789abcdef"
-ODD = ["plain", "-n", "a b", "new\nline\n", b"bad\xff\xfe", "'\"\\$(id)", "\u6c49\u8bed-['foo bar'].txt",
-       "*", "end\\", ".hidden", "..dots", "x" * 200]
+ODD = ["plain", "-n", "a b", "new\nline\n", b"bad\xff\xfe", "'\"\\$(id)",
+       "\u6c49\u8bed-['foo bar'].txt", "*", "end\\", ".hidden", "..dots", "x" * 200]
 
 
 def encoded(path):
@@ -51,11 +51,11 @@ def age(root):
     """Times that every tar keeps."""
     for path, _, names in os.walk(os.fsencode(root), topdown=False):
         for name in [*names, b"."]:
-            os.utime(os.path.join(path, name), (1_000_000_000, 1_234_567_890), follow_symlinks=False)
+            os.utime(os.path.join(path, name), (0, 1_234_567_890), follow_symlinks=False)
 
 
 def manifest(root):
-    """Everything that is kept, but for the times of links and directories: busybox' tar leaves those."""
+    """Everything that is kept, but times of links and directories: busybox' tar leaves those."""
     found = {}
     base = os.fsencode(root)
     for path, _, names in os.walk(base):
@@ -188,7 +188,8 @@ def test_unpack_under_odd_names(guest, files, name):
     tar_of(guest.folder / "tree", files / f"{NAME}.tar")
     (guest.folder / "dir").mkdir()
     assert unpack(guest, files, guest.folder / "dir", name).words == ["ok"]
-    assert os.listdir(os.path.join(os.fsencode(guest.folder), b"dir", os.fsencode(name))) == [b"file"]
+    placed = os.path.join(os.fsencode(guest.folder), b"dir", os.fsencode(name))
+    assert os.listdir(placed) == [b"file"]
     must_be_clean(guest, files)
 
 
@@ -385,8 +386,8 @@ def test_merge_of_what_cannot_be(guest, files, there):
 
 def mounted(path, size):
     path.mkdir(parents=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "pq-test", path], capture_output=True,
-                      check=False).returncode != 0:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "pq-test", path]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("cannot mount a tmpfs")
 
 

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "exec/guest_scripts.h"
@@ -105,6 +108,61 @@ Test(fetch, file_of_the_kernel)
     cr_assert_eq(fetched.err.code, PQ_OK, "%s", fetched.err.text);
     cr_assert_gt(fetched.result.bytes, 10);
     guest_must_close();
+}
+
+/* Says that it is empty, and is larger than what comes at once. */
+static const char *kernel_file(void)
+{
+    static const char name[] = "/proc/kallsyms";
+    struct stat info;
+    FILE *file = fopen(name, "r");
+    if (file == NULL || stat(name, &info) < 0 || info.st_size > 0)
+        cr_skip_test("no %s here", name);
+    char *text = malloc(32000000);
+    size_t length = fread(text, 1, 32000000, file);
+    fclose(file);
+    if (length < 200000)
+        cr_skip_test("%s is small", name);
+    fetched.bytes = text;
+    fetched.length = length;
+    return name;
+}
+
+Test(fetch, large_file_of_the_kernel)
+{
+    fetch_start(kernel_file());
+    fetch_await();
+    fetch_must_succeed();
+    cr_assert(fetched.result.digest_checked, "of the copy");
+    guest_must_close();
+}
+
+Test(fetch, large_file_of_the_kernel_on_a_full_disk)
+{
+    const char *name = kernel_file();
+    guest_limit_tmp("100k");
+    fetch_start(name);
+    fetch_must_fail(PQ_E_GUEST_FULL);
+    guest_must_close();
+    guest_unlimit_tmp();
+}
+
+/* An attribute says that it has a page. */
+Test(fetch, file_of_the_kernel_with_a_size)
+{
+    char page[64];
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, page, sizeof page) : -1;
+    if (length <= 0)
+        cr_skip_test("no such file here");
+    close(fd);
+    fetched.bytes = malloc((size_t)length);
+    fetched.length = (size_t)length;
+    memcpy(fetched.bytes, page, fetched.length);
+    fetch_start("/sys/kernel/mm/transparent_hugepage/enabled");
+    fetch_await();
+    fetch_must_succeed();
+    cr_assert_not(fetched.result.digest_checked, "it may read differently each time");
 }
 
 Test(fetch, symlink)
@@ -218,9 +276,9 @@ Test(fetch, destination_becomes_a_directory)
 
 Test(fetch, empty_path)
 {
-    pq_fetch_events events = {.done = on_done};
+    pq_fetch_events events = {0};
     fetched.request.remote_path = "";
-    cr_assert_null(pq_fetch_start(guest.session, &request, &events, NULL, &err));
+    cr_assert_null(pq_fetch_start(guest.session, &fetched.request, &events, NULL, &err));
     cr_assert_eq(err.code, PQ_E_USAGE);
 }
 
@@ -238,6 +296,33 @@ Test(fetch, directory)
     fetch_start(guest.dir);
     fetch_must_fail(PQ_E_IS_DIRECTORY);
     guest_must_close();
+}
+
+Test(fetch, fifo)
+{
+    cr_assert_eq(mkfifo(guest_path("remote"), 0600), 0);
+    fetch_start(guest_path("remote"));
+    fetch_must_fail(PQ_E_REMOTE_FILE);
+    cr_assert(strstr(fetched.err.text, "FIFO") != NULL, "%s", fetched.err.text);
+}
+
+Test(fetch, device)
+{
+    fetch_start("/dev/zero");
+    fetch_must_fail(PQ_E_REMOTE_FILE);
+    cr_assert(strstr(fetched.err.text, "device") != NULL, "%s", fetched.err.text);
+}
+
+Test(fetch, socket)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", guest_path("remote"));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    fetch_start(guest_path("remote"));
+    fetch_must_fail(PQ_E_REMOTE_FILE);
+    cr_assert(strstr(fetched.err.text, "socket") != NULL, "%s", fetched.err.text);
+    close(fd);
 }
 
 Test(fetch, unreadable)
@@ -294,6 +379,103 @@ Test(fetch, changed_while_it_is_read)
                                                .code = PQ_E_AGENT_DOWN});
     fetch_make("remote", 3000000);
     fetch_start(guest_path("remote"));
+    fetch_must_fail(PQ_E_CHECKSUM);
+    guest_must_close();
+}
+
+/* ---- files that change ---- */
+
+static void append(void *context)
+{
+    (void)context;
+    int fd = open(guest_path("remote"), O_WRONLY | O_APPEND | O_CLOEXEC);
+    cr_assert_eq(write(fd, "more", 4), 4);
+    close(fd);
+}
+
+static void append_on(shell_call call, const char *part, unsigned skip)
+{
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = call, .part = part, .skip = skip, .times = 1, .event = append});
+}
+
+Test(fetch, grows_while_it_is_read)
+{
+    append_on(SHELL_READ, NULL, 2);
+    guest_file_rule(PQ_FILE_SUM, SHELL_EXEC, 0, 1, SHELL_REFUSE, PQ_E_AGENT_DOWN);
+    fetch_make("remote", 3000001);
+    fetch_again();
+    cr_assert(fetched.result.digest_checked);
+    guest_must_close();
+}
+
+Test(fetch, grows_without_sha256)
+{
+    guest_hide_tools("sha256sum openssl python3");
+    append_on(SHELL_READ, NULL, 2);
+    guest_file_rule(PQ_FILE_SUM, SHELL_EXEC, 0, 1, SHELL_REFUSE, PQ_E_AGENT_DOWN);
+    fetch_make("remote", 3000001);
+    fetch_again();
+    guest_must_close();
+}
+
+/* Its checksum came with the opening and has what came behind it. */
+Test(fetch, grew_while_it_was_opened)
+{
+    char answer[128];
+    fetch_make("remote", 300000);
+    snprintf(answer, sizeof answer, "\npq1 ok 200000 644 whole=0 sum=sha256 sha256=%s cksum=-\n",
+             guest_sha256(fetched.bytes, 300000));
+    shell_agent_rule(
+        guest.agent,
+        (shell_rule){.call = SHELL_STATUS, .times = 1, .fault = SHELL_END, .answer = answer});
+    fetched.length = 200000;
+    fetch_again();
+    cr_assert_eq(shell_agent_count(guest.agent, SHELL_EXEC, guest_file_script(PQ_FILE_SUM)), 1);
+}
+
+Test(fetch, small_file_grew_while_it_was_opened)
+{
+    fetch_make("remote", 10);
+    memcpy(fetched.bytes, "0123456789", 10);
+    guest_write("remote", "0123456789abc", 13);
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_STATUS,
+                                  .times = 1,
+                                  .fault = SHELL_END,
+                                  .answer = "0123456789ab\npq1 ok 10 644 whole=1 sum=sha256 "
+                                            "sha256=00 cksum=-\n"});
+    fetch_again();
+}
+
+static void shrink(void *context)
+{
+    (void)context;
+    cr_assert_eq(truncate(guest_path("remote"), 1500000), 0);
+}
+
+Test(fetch, shrinks_while_it_is_read)
+{
+    shell_agent_rule(guest.agent,
+                     (shell_rule){.call = SHELL_READ, .skip = 1, .times = 1, .event = shrink});
+    fetch_make("remote", 3000000);
+    fetch_start(guest_path("remote"));
+    fetch_must_fail(PQ_E_CHECKSUM);
+    guest_must_close();
+}
+
+Test(fetch, shrank_before_it_was_summed)
+{
+    guest_file_rule(PQ_FILE_SUM, SHELL_EXEC, 0, 2, SHELL_REFUSE, PQ_E_AGENT_DOWN);
+    shell_agent_rule(guest.agent, (shell_rule){.call = SHELL_EXEC,
+                                               .part = guest_file_script(PQ_FILE_SUM),
+                                               .times = 1,
+                                               .fault = SHELL_FINE,
+                                               .event = NULL});
+    fetch_make("remote", 3000000);
+    fetch_start(guest_path("remote"));
+    pq_timer_start(guest.loop, &timer, 150, shrink, NULL);
     fetch_must_fail(PQ_E_CHECKSUM);
     guest_must_close();
 }

@@ -340,3 +340,173 @@ Test(local_file, descriptor_is_close_on_exec)
     cr_assert(fcntl(file.fd, F_GETFD) & FD_CLOEXEC);
     pq_local_file_done(&file);
 }
+
+/* ---- parts ---- */
+
+static char place[512];
+static uint64_t length;
+
+/* Leaves a part of `to` with this text; its place is known then. */
+static void leave_part(const char *to, const char *text)
+{
+    must_open(to);
+    must_write(text);
+    cr_assert(pq_local_file_place(&file, place, sizeof place));
+    pq_local_file_leave(&file);
+    cr_assert_eq(access(place, F_OK), 0);
+}
+
+static void must_adopt(uint64_t most, uint64_t expected)
+{
+    cr_assert(pq_local_file_adopt(&file, place, most, &length));
+    cr_assert_eq(length, expected);
+}
+
+/* The part cannot be used; the fetch goes on with an empty one. */
+static void must_not_adopt(const char *to)
+{
+    must_open(to);
+    cr_assert_not(pq_local_file_adopt(&file, place, 100, &length));
+    must_write("whole");
+    must_keep(0600);
+    pq_local_file_done(&file);
+    cr_assert_str_eq(content(to), "whole");
+}
+
+Test(local_file, part_is_gone_on_with)
+{
+    leave_part("a", "first ");
+    must_open("a");
+    must_adopt(100, 6);
+    cr_assert_eq(entries("."), 1, "the empty one is gone");
+    must_write("second");
+    must_keep(0600);
+    pq_local_file_done(&file);
+    cr_assert_str_eq(content("a"), "first second");
+    cr_assert_eq(entries("."), 1);
+}
+
+Test(local_file, part_from_another_working_directory)
+{
+    cr_assert_eq(mkdir("d", 0700), 0);
+    leave_part("d/a", "first ");
+    cr_assert_eq(place[0], '/');
+    cr_assert_eq(chdir("d"), 0);
+    must_open("a");
+    must_adopt(100, 6);
+    pq_local_file_done(&file);
+    cr_assert_eq(entries("."), 0, "not kept, not left");
+}
+
+Test(local_file, part_is_cut)
+{
+    leave_part("a", "first second");
+    must_open("a");
+    must_adopt(6, 6);
+    must_write("third");
+    must_keep(0600);
+    pq_local_file_done(&file);
+    cr_assert_str_eq(content("a"), "first third");
+}
+
+Test(local_file, part_is_read_and_begun_again)
+{
+    char bytes[32];
+    size_t got;
+    leave_part("a", "first ");
+    must_open("a");
+    must_adopt(100, 6);
+    cr_assert_eq(pq_local_file_read(&file, 2, bytes, sizeof bytes, &got, &err), 0);
+    cr_assert_eq(got, 4);
+    cr_assert_arr_eq(bytes, "rst ", 4);
+    cr_assert_eq(pq_local_file_restart(&file, &err), 0);
+    must_write("second");
+    must_keep(0600);
+    pq_local_file_done(&file);
+    cr_assert_str_eq(content("a"), "second");
+}
+
+Test(local_file, part_of_another_file)
+{
+    leave_part("a", "first ");
+    must_not_adopt("b");
+    cr_assert_eq(entries("."), 2, "it stays");
+}
+
+Test(local_file, part_in_another_directory)
+{
+    cr_assert_eq(mkdir("d", 0700), 0);
+    leave_part("d/a", "first ");
+    must_not_adopt("a");
+    cr_assert_eq(entries("d"), 1);
+}
+
+Test(local_file, part_with_a_name_that_is_not_ours)
+{
+    static const char *const names[] = {
+        "b",
+        ".a.",
+        ".a.0123456789abcde",
+        ".a.0123456789abcdef0",
+        ".a.0123456789abcdeg",
+        ".a.0123456789abcdef/../b",
+        "",
+    };
+    make_file("b", "precious");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(place, sizeof place, "%s/%s", directory, names[i]);
+        must_not_adopt("a");
+        cr_assert_str_eq(content("b"), "precious");
+    }
+}
+
+Test(local_file, part_that_is_no_file)
+{
+    leave_part("a", "first ");
+    make_file("b", "precious");
+    cr_assert_eq(unlink(place), 0);
+    cr_assert_eq(symlink("b", place), 0);
+    must_not_adopt("a");
+    cr_assert_eq(unlink(place), 0);
+    cr_assert_eq(mkfifo(place, 0600), 0);
+    must_not_adopt("a");
+    cr_assert_eq(unlink(place), 0);
+    cr_assert_eq(mkdir(place, 0700), 0);
+    must_not_adopt("a");
+    cr_assert_eq(rmdir(place), 0);
+    must_not_adopt("a");
+    cr_assert_str_eq(content("b"), "precious");
+}
+
+Test(local_file, part_with_a_second_name)
+{
+    make_file("b", "precious");
+    leave_part("a", "first ");
+    cr_assert_eq(unlink(place), 0);
+    cr_assert_eq(link("b", place), 0);
+    must_not_adopt("a");
+    cr_assert_str_eq(content("b"), "precious");
+}
+
+Test(local_file, part_of_another_user)
+{
+    if (geteuid() != 0)
+        cr_skip_test("only root can make one");
+    leave_part("a", "first ");
+    cr_assert_eq(chown(place, 1234, 1234), 0);
+    must_not_adopt("a");
+}
+
+Test(local_file, no_part)
+{
+    cr_assert_eq(mkfifo("fifo", 0600), 0);
+    int fd = open("fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    must_open("fifo");
+    cr_assert_not(pq_local_file_place(&file, place, sizeof place));
+    cr_assert_not(pq_local_file_adopt(&file, "/x/.fifo.0123456789abcdef", 100, &length));
+    pq_local_file_done(&file);
+    close(fd);
+    must_open("a");
+    cr_assert_not(pq_local_file_place(&file, place, 10), "it does not fit");
+    pq_local_file_done(&file);
+}

@@ -42,7 +42,7 @@ static void decode(size_t first, pq_buf *to)
 {
     for (size_t i = first; i < script.count; i += 2) {
         const char *tag = script.argv[i], *text = script.argv[i + 1];
-        if (strcmp(tag, "b") == 0) {
+        if (strcmp(tag, script.packed ? "z" : "b") == 0) {
             cr_assert_eq(pq_base64_decode(to, text, strlen(text), &err), 0, "%s", err.text);
             continue;
         }
@@ -307,6 +307,20 @@ Test(script, exact_fill_for_each_remaining_byte)
         pq_agent_limits limits = {.arg_bytes = 64, .args_bytes = base + more};
         begin();
         add(&limits, bytes, 400, 1);
+        pq_script_done(&script);
+    }
+    free(bytes);
+}
+
+Test(script, packed_bytes_are_never_escaped)
+{
+    static const size_t lengths[] = {1, 100, 3000, 600000};
+    char *bytes = make_bytes(600000, "text");
+    for (size_t i = 0; i < 4; i++) {
+        begin();
+        script.packed = true;
+        cr_assert_gt(add(&big, bytes, lengths[i], lengths[i] > 4096 ? 4096 : 1), 0);
+        cr_assert_str_eq(script.argv[4], "z");
         pq_script_done(&script);
     }
     free(bytes);

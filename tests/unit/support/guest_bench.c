@@ -199,11 +199,11 @@ static bool is_listed(const char *list, const char *name)
 void guest_hide_tools(const char *hidden)
 {
     static const char *const tools[] = {
-        "base64",   "basename", "cat",       "chmod",  "chown",     "cksum",   "cp",    "cut",
-        "dd",       "env",      "fallocate", "find",   "grep",      "head",    "id",    "kill",
-        "ln",       "ls",       "mkdir",     "mkfifo", "mv",        "openssl", "perl",  "python3",
-        "readlink", "rm",       "sed",       "setsid", "sha256sum", "sh",      "sleep", "stat",
-        "tail",     "test",     "touch",     "tr",     "wc"};
+        "base64", "basename", "cat",       "chmod", "chown", "cksum",  "cp",        "cut",
+        "dd",     "env",      "fallocate", "find",  "grep",  "gunzip", "gzip",      "head",
+        "id",     "kill",     "ln",        "ls",    "mkdir", "mkfifo", "mv",        "openssl",
+        "perl",   "python3",  "readlink",  "rm",    "sed",   "setsid", "sha256sum", "sh",
+        "sleep",  "stat",     "tail",      "test",  "touch", "tr",     "wc"};
     static const char *const folders[] = {"/usr/bin", "/bin", "/usr/sbin", "/sbin"};
     static char path[96];
     snprintf(path, sizeof path, "%s/bin", guest.dir);
