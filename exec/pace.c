@@ -103,7 +103,7 @@ static bool step(pq_pace *pace, pace_move move)
     pace->window_before = pace->window;
     pace->piece = piece;
     pace->window = window;
-    pace->move = move;
+    pace->move = (int)move;
     count_anew(pace);
     return true;
 }

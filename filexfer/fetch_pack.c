@@ -39,7 +39,7 @@
 #define WORTH_BYTES (256 * KIB)
 #define LOOK_BYTES (256 * KIB)
 
-/* Plain bytes after a trial that did not shrink enough, before the next; doubles. */
+/* Plain bytes after a trial that did not pay, before the next; doubles. */
 #define WAIT_BYTES (4 * MIB)
 #define WAIT_MAX_BYTES (64 * MIB)
 
@@ -149,6 +149,16 @@ static int add_section(pq_fetch *fetch, uint64_t packed, int64_t run, uint64_t s
     return pq_fetch_add_part(fetch, path, 0, packed, &part, err);
 }
 
+/* Other bytes may follow, and a guest that was busy may have time. */
+static void wait_for_next_trial(fetch_packing *packing)
+{
+    packing->waited = packing->waited == 0 ? WAIT_BYTES : 2 * packing->waited;
+    if (packing->waited > WAIT_MAX_BYTES)
+        packing->waited = WAIT_MAX_BYTES;
+    packing->wait = packing->waited;
+    packing->worth = 0;
+}
+
 /* Plain reading was faster than the trial, mostly because of how long calls take. */
 static int overtaken(pq_fetch *fetch, pq_error *err)
 {
@@ -157,19 +167,10 @@ static int overtaken(pq_fetch *fetch, pq_error *err)
     double meanwhile = 1.5 * wire_speed(fetch) * (double)took;
     packing->unread = ++packing->section;
     if (!pays(fetch) || ++packing->trials >= TRIALS_MAX) {
-        packing->off = true;
+        wait_for_next_trial(packing);
         return 0;
     }
     return start_trial(fetch, (uint64_t)meanwhile, 2 * packing->raw, err);
-}
-
-static void wait_for_next_trial(fetch_packing *packing)
-{
-    packing->waited = packing->waited == 0 ? WAIT_BYTES : 2 * packing->waited;
-    if (packing->waited > WAIT_MAX_BYTES)
-        packing->waited = WAIT_MAX_BYTES;
-    packing->wait = packing->waited;
-    packing->worth = 0;
 }
 
 /* A section that has become larger: its bytes are read plain. */
@@ -199,8 +200,6 @@ static int take_section(pq_fetch *fetch, uint64_t packed, int64_t run, pq_error 
     packing->on = pays(fetch);
     if (packing->on)
         return go_on(fetch, err);
-    /* Bytes that do not shrink may be followed by others; a slow guest stays slow. */
-    packing->off = pq_pack_plan_shrinks(&packing->plan);
     wait_for_next_trial(packing);
     return add_plain(fetch, end, err);
 }

@@ -2,8 +2,8 @@
  * Whether it pays to have the guest pack what is fetched, and how much at a time.   (filexfer;
  * pure)
  *
- * Packing pays if the file comes faster that way: the packed bytes must be fewer, and the guest must
- * pack a good deal faster than plain bytes come over the wire.
+ * Packing pays if the file comes faster that way: the packed bytes must be fewer, and the guest
+ * must pack a good deal faster than plain bytes come over the wire.
  *
  * Sections grow, so that their calls do not count, yet one is packed in the time in which the one
  * before is read, so that neither is waited for. Where the guest's gzip is what takes the time, as

@@ -22,9 +22,9 @@ _pve_qga_run()
     exec)
         own=" --shell --env -e --cwd -C --no-stdin -n" ;;
     put)
-        own=" --mode -m --recursive -r" ;;
+        own=" --mode -m --recursive -r --partial" ;;
     fetch)
-        own=" --mode -m --recursive -r" ;;
+        own=" --mode -m --recursive -r --partial" ;;
     ping)
         own="" ;;
     serve)

@@ -15,6 +15,7 @@ complete -c pve-qga-run -n '__fish_seen_subcommand_from exec' -s C -l cwd -x -d 
 complete -c pve-qga-run -n '__fish_seen_subcommand_from exec' -s n -l no-stdin -d 'Give the command an empty stdin'
 complete -c pve-qga-run -n '__fish_seen_subcommand_from put fetch' -s m -l mode -x -d 'Permissions of the new file in octal; without, those of the original'
 complete -c pve-qga-run -n '__fish_seen_subcommand_from put fetch' -s r -l recursive -d 'Copy a directory with all that is in it, as cp -r does'
+complete -c pve-qga-run -n '__fish_seen_subcommand_from put fetch' -l partial -d 'When interrupted by a signal, too, keep what has arrived for a day, so that the same command goes on from there'
 complete -c pve-qga-run -s H -l host -x -a '(__fish_print_hostnames)' -d 'Name or address of a Proxmox VE node'
 complete -c pve-qga-run -l port -x -d 'Port of its API'
 complete -c pve-qga-run -l via -x -a 'api' -d 'Way to the agent: api is the Proxmox VE API'

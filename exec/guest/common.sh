@@ -49,7 +49,7 @@ unescape() {
 # In a slow guest a shell takes 0.1 s to pass the arguments of a full call to a function, or to printf
 # them, but a here-document costs next to nothing. (bash may put it into a file in /tmp.)
 need_decoder() {
-    decode=cat unpack=
+    decode='cat' unpack=
     [ "$1" -gt 1 ] && [ "$2" != P ] && find_decoder "$2"
     write_items='
         unwritten=

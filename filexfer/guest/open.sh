@@ -42,7 +42,7 @@ find_sum() {
     if [ -n "$sha256_tool" ]; then
         sum=sha256
     elif command -v cksum >&2; then
-        sum=cksum
+        sum='cksum'
     fi
 }
 

@@ -206,7 +206,7 @@ Test(fetch_pack, slow_guest)
 {
     fake_gzip("#!/bin/sh\nsleep 0.4\nexec /bin/gzip \"$@\"\n");
     fetch_text_file(8 * MIB);
-    cr_assert_leq(packed_sections(), 2, "once it is seen to be slow it is left alone");
+    cr_assert_leq(packed_sections(), 2, "once it is seen to be slow it is left alone for a while");
     guest_must_close();
 }
 

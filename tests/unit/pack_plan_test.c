@@ -72,8 +72,8 @@ Test(pack_plan, section_is_packed_while_another_is_read)
     pq_pack_plan_measured(&plan, MIB, 400 * KIB, 60);
     uint64_t bytes = next(400 * KIB, 1024 * MIB);
     double reading = (double)(400 * KIB) / WIRE;
-    cr_assert_leq(pq_pack_plan_time(&plan, bytes), reading);
-    cr_assert_geq(pq_pack_plan_time(&plan, bytes), reading / 2);
+    cr_assert_leq((double)pq_pack_plan_time(&plan, bytes), reading);
+    cr_assert_geq((double)pq_pack_plan_time(&plan, bytes), reading / 2);
     cr_assert_eq(bytes % PQ_PACK_BLOCK, 0);
 }
 

@@ -10,7 +10,13 @@
 
 #include "transport/agent.h"
 
-typedef enum shell_call { SHELL_EXEC, SHELL_STATUS, SHELL_READ, SHELL_PING, SHELL_CALLS } shell_call;
+typedef enum shell_call {
+    SHELL_EXEC,
+    SHELL_STATUS,
+    SHELL_READ,
+    SHELL_PING,
+    SHELL_CALLS
+} shell_call;
 
 typedef enum shell_fault {
     SHELL_FINE,
