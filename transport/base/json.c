@@ -232,11 +232,26 @@ static void prepare_written(void)
         written_bytes[c] = written_form((unsigned char)c);
 }
 
+/* Whether each of eight bytes is ASCII and stands for itself: neither a control character, nor a
+ * quote, backslash or DEL. */
+static bool is_plain_word(const char *text)
+{
+    const uint64_t ones = UINT64_MAX / 0xFF, tops = ones * 0x80;
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+    /* A byte below n sets its top bit in x - n, as long as no byte has it set in x. */
+    uint64_t odd = (word - ones * 0x20) | (quote - ones) | (backslash - ones) | (word + ones);
+    return ((word | odd) & tops) == 0;
+}
+
 /* Bytes at the start of `text` that are valid UTF-8 without anything to escape. */
 static size_t plain_run(const char *text, size_t length)
 {
     size_t run = 0, step;
     do {
+        while (length - run >= sizeof(uint64_t) && is_plain_word(text + run))
+            run += sizeof(uint64_t);
         while (run < length && written_bytes[(unsigned char)text[run]].length == 1)
             run++;
         bool ascii = run == length || (unsigned char)text[run] < 0x80;

@@ -8,10 +8,16 @@
 
 static bool is_ascii(const char *text)
 {
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text > 0x7F)
-            return false;
-    return true;
+    size_t length = strlen(text);
+    uint64_t word, all = 0;
+    /* Most of it is the text of large arguments. */
+    for (; length >= sizeof word; text += sizeof word, length -= sizeof word) {
+        memcpy(&word, text, sizeof word);
+        all |= word;
+    }
+    for (; length > 0; text++, length--)
+        all |= (unsigned char)*text;
+    return (all & UINT64_C(0x8080808080808080)) == 0;
 }
 
 /* The JSON array of arguments. */
