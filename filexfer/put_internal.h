@@ -39,6 +39,7 @@ typedef struct put_piece {
     pq_ms since;     /* when the call was made; once it was started, when that was */
     unsigned number; /* how many calls had been started with this one; 0: not started */
     bool asked;
+    bool escaped; /* it was sent so that nothing needs to decode it */
 } put_piece;
 
 /* Content of a piece that could not be sent as it was. */

@@ -177,10 +177,11 @@ static void learn_speed(pq_put *put, const put_piece *piece, pq_ms took)
     if (piece->content.full)
         pq_pace_done(pace, piece->content.bytes.length, took, pq_now());
     put->quick = took < PQ_PACE_SLOW_MS ? put->quick + 1 : 0;
-    if (put->room_most != 0 && put->quick >= QUICK_PIECES) {
-        put->room_most *= 2;
-        put->quick = 0;
-    }
+    if (put->quick < QUICK_PIECES)
+        return;
+    put->quick = 0;
+    bool large = put->room_most >= pq_session_limits(put->session)->args_bytes;
+    put->room_most = large ? 0 : 2 * put->room_most;
 }
 
 static void on_started(void *context)
@@ -211,8 +212,9 @@ static void on_started(void *context)
 static bool can_cut(pq_put *put, const put_piece *piece, const pq_error *err, size_t room)
 {
     size_t length = piece->content.bytes.length;
+    bool is_news = !piece->escaped && pq_session_lacks_decoder(put->session);
     if (err->code == PQ_E_TOO_LARGE)
-        return length > room || ++put->cuts <= PUT_CUTS_MAX;
+        return is_news || length > room || ++put->cuts <= PUT_CUTS_MAX;
     if (err->code != PQ_E_AGENT_TIMEOUT || length <= ROOM_LEAST)
         return false;
     put->quick = 0;
@@ -332,6 +334,7 @@ static int send_piece(pq_put *put, put_piece *piece, pq_error *err)
     piece->put = put;
     piece->content = pq_build_take(&put->builder);
     piece->since = pq_now();
+    piece->escaped = pq_session_lacks_decoder(put->session);
     options.makes_directory = put->dir == NULL;
     options.begins_held = true;
     options.ends_if_slow = piece->content.bytes.length > ROOM_LEAST;

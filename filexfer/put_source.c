@@ -2,8 +2,8 @@
  * Where the content of a put comes from: a descriptor, or the caller's pushes.
  *
  * A regular file is read up to the length that it had at the beginning, and must be the same at the
- * end, or longer: a log may grow while it is copied. Files that say they are empty (/proc) are read
- * to their end.
+ * end, or longer: a log may grow while it is copied. Files of the kernel that say they are empty
+ * (/proc), or longer than they are (/sys), are read to their end.
  */
 #include <errno.h>
 #include <string.h>
@@ -82,7 +82,8 @@ static int check_unchanged(const pq_put *put, pq_error *err)
         return 0;
     if (fstat(put->fd, &now) < 0)
         return pq_fail(err, PQ_E_IO, "cannot read: %s", strerror(errno));
-    if (put->taken < put->end || now.st_size < put->opened.st_size)
+    bool ended_early = put->taken < put->end && now.st_size != put->opened.st_size;
+    if (ended_early || now.st_size < put->opened.st_size)
         return pq_fail(err, PQ_E_IO, "it became shorter while it was read");
     if (now.st_size > put->opened.st_size)
         pq_log(PQ_LOG_INFO, "it became longer while it was read: %llu bytes are copied",

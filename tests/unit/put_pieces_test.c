@@ -108,6 +108,18 @@ Test(put_pieces, few_zeros_fit_a_call)
     cr_assert_eq(guest.agent->calls[SHELL_EXEC], 1);
 }
 
+Test(put_pieces, many_small_ones_and_nothing_to_decode_with)
+{
+    size_t length = 16 * MIB;
+    char *bytes = calloc(1, length);
+    cr_assert_not_null(bytes);
+    for (size_t at = 0; at < length; at += MIB)
+        memcpy(bytes + at, "island", 6);
+    guest.agent->limits.args_proven = true;
+    guest_hide_tools("base64 openssl python3 perl");
+    put_bytes(bytes, length);
+}
+
 /* ---- several at a time ---- */
 
 static void start_in_silence(void)
