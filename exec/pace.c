@@ -10,6 +10,9 @@
 /* Fewer in flight than this leave a virtio-serial port idle between two calls. */
 #define WINDOW_MIN 2
 
+/* The speed that is told is that of so long at most. */
+#define METER_MS 3000
+
 #define BETTER 1.05
 #define AS_GOOD 0.98
 
@@ -185,10 +188,25 @@ void pq_pace_hint(pq_pace *pace, pq_ms small_call)
 void pq_pace_begin(pq_pace *pace)
 {
     count_anew(pace);
+    pace->meter.since = 0;
+}
+
+static void count(pq_pace *pace, size_t bytes, pq_ms took, pq_ms now)
+{
+    if (pace->meter.since == 0)
+        pace->meter.since = now - took;
+    pace->meter.bytes += (double)bytes;
+    pace->meter.ms += (double)(now - pace->meter.since);
+    pace->meter.since = now;
+    if (pace->meter.ms > METER_MS) {
+        pace->meter.bytes /= 2;
+        pace->meter.ms /= 2;
+    }
 }
 
 void pq_pace_done(pq_pace *pace, size_t bytes, pq_ms took, pq_ms now)
 {
+    count(pace, bytes, took, now);
     if (took > PQ_PACE_SLOW_MS) {
         pq_pace_timed_out(pace, bytes);
         return;
@@ -211,7 +229,7 @@ void pq_pace_done(pq_pace *pace, size_t bytes, pq_ms took, pq_ms now)
 
 double pq_pace_rate(const pq_pace *pace)
 {
-    return pace->rate;
+    return pace->meter.ms > 0 ? pace->meter.bytes / pace->meter.ms : 0;
 }
 
 void pq_pace_timed_out(pq_pace *pace, size_t bytes)

@@ -43,6 +43,10 @@ typedef struct pq_pace {
         size_t bytes;
         unsigned pieces;
     } measured;
+    struct {
+        pq_ms since; /* when the last piece came; 0: nothing is on its way */
+        double bytes, ms;
+    } meter;
     double rate;       /* bytes per ms before the move that is being tried; 0: not measured */
     int move;          /* that is being tried */
     unsigned rejected; /* bit mask of moves that did not help */
@@ -68,11 +72,11 @@ void pq_pace_hint(pq_pace *pace, pq_ms small_call);
  * end is forgotten. */
 void pq_pace_begin(pq_pace *pace);
 
-/* A piece of `bytes` came through; it was on its way for `took` ms. Only whole pieces need be told,
- * and only of calls that went well at once. */
+/* A piece of `bytes` came through; it was on its way for `took` ms. Only of calls that went well at
+ * once. */
 void pq_pace_done(pq_pace *pace, size_t bytes, pq_ms took, pq_ms now);
 
-/* Bytes per ms that were moved when it was last measured; 0: not yet. */
+/* Bytes per ms that were moved lately while there was something to move; 0: nothing yet. */
 double pq_pace_rate(const pq_pace *pace);
 
 /* A call with `bytes` ran into a time-out: makes the pieces smaller. */

@@ -85,7 +85,7 @@ static void on_piece(void *context, const pq_error *err, pq_buf *bytes, bool eof
         return;
     }
     pq_retry_good(&piece->retry, range->session);
-    if (!piece->repeated && piece->length >= pace->piece)
+    if (!piece->repeated)
         pq_pace_done(pace, piece->length, pq_now() - piece->asked, pq_now());
     take_bytes(piece, bytes, eof);
     piece->state = PIECE_HERE;

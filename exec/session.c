@@ -14,7 +14,7 @@
 /* Pieces of files that are read: the best sizes seen lie well within these. */
 #define READ_SMALLEST ((size_t)64 * 1024)
 #define READ_LARGEST ((size_t)512 * 1024)
-#define READ_START ((size_t)128 * 1024)
+#define READ_START ((size_t)96 * 1024)
 #define READS_IN_FLIGHT 3
 
 #define WRITES_IN_FLIGHT 3

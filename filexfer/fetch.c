@@ -102,7 +102,7 @@ void pq_fetch_finish(pq_fetch *fetch, const pq_error *err)
         /* Reading changes nothing in the guest. */
         fetch->failure.effect = PQ_EFFECT_NONE;
     }
-    bool sliced = fetch->reading_since > 0 && !pq_session_limits(fetch->session)->offset_reads;
+    bool sliced = fetch->read_pieces && !pq_session_limits(fetch->session)->offset_reads;
     bool left_files = fetch->left_files || sliced;
     stop(fetch);
     pq_fetch_leave_part(fetch, cancelled ? fetch->keep_partial : unreachable);

@@ -11,8 +11,8 @@
 #include "filexfer/pack_plan.h"
 #include "filexfer/resume.h"
 
-/* Parts that are read or follow: a plain one and two packed ones, and a plain one behind. */
-#define FETCH_PARTS 4
+/* Parts that are read or follow: two packed ones, with plain ones around each. */
+#define FETCH_PARTS 6
 
 /* A path in the session's directory. */
 #define FETCH_PATH_BYTES 1200
@@ -38,6 +38,7 @@ typedef struct fetch_packing {
     pq_call *call; /* packs `raw` bytes from `start` on */
     pq_timer due;  /* when it should have ended */
     pq_ms begun;
+    pq_ms overhead; /* of the last call, besides gzip */
     uint64_t start, raw;
     bool on;         /* sections follow each other */
     bool off;        /* for good: it does not pay */
@@ -75,7 +76,7 @@ struct pq_fetch {
     fetch_part parts[FETCH_PARTS];
     unsigned part_count;
     fetch_packing packing;
-    pq_ms reading_since;
+    bool read_pieces;    /* slices may be in the session's directory */
     uint64_t wire_bytes; /* that came through the range */
     uint64_t received;   /* of the file, also what a part had */
     pq_local_file file;
@@ -140,8 +141,6 @@ int pq_fetch_consider_packing(pq_fetch *fetch, const char *bytes, size_t length,
 int pq_fetch_section_read(pq_fetch *fetch, pq_error *err);
 /* Bytes that can be read now. Never ends the fetch. */
 uint64_t pq_fetch_waiting_bytes(const pq_fetch *fetch);
-/* Nothing is left to read but what is being packed. */
-void pq_fetch_await_packing(pq_fetch *fetch);
 void pq_fetch_packing_done(pq_fetch *fetch);
 
 /* ---- fetch_check.c ---- */

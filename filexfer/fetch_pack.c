@@ -46,7 +46,8 @@
 /* The clock of the guest ticks in 10 ms. */
 #define TICK_MS 10
 
-/* Shorter times are not worth a held call. */
+/* A call is not asked about before so much of the expected time; shorter ones are not held. */
+#define DUE_PERCENT 80
 #define HELD_MS 50
 
 static int start_section(pq_fetch *fetch, uint64_t start, uint64_t raw, pq_error *err);
@@ -57,11 +58,7 @@ static int start_trial(pq_fetch *fetch, uint64_t ahead, uint64_t raw, pq_error *
 /* Bytes per ms that come over the wire. */
 static double wire_speed(const pq_fetch *fetch)
 {
-    double measured = pq_pace_rate(pq_session_read_pace(fetch->session));
-    pq_ms elapsed = pq_now() - fetch->reading_since;
-    if (measured > 0)
-        return measured;
-    return elapsed > 0 ? (double)fetch->wire_bytes / (double)elapsed : 0;
+    return pq_pace_rate(pq_session_read_pace(fetch->session));
 }
 
 static bool pays(const pq_fetch *fetch)
@@ -72,7 +69,9 @@ static bool pays(const pq_fetch *fetch)
 static void measure(pq_fetch *fetch, uint64_t packed, int64_t ticks)
 {
     fetch_packing *packing = &fetch->packing;
-    pq_ms took = ticks >= 0 ? ticks * TICK_MS : pq_now() - packing->begun;
+    pq_ms elapsed = pq_now() - packing->begun;
+    pq_ms took = ticks >= 0 && ticks * TICK_MS < elapsed ? ticks * TICK_MS : elapsed;
+    packing->overhead = elapsed - took;
     pq_trace("fetch-section", PQ_INT("section", packing->section), PQ_GUEST("bytes", packing->raw),
              PQ_GUEST("packed", packed), PQ_INT("ms", took), PQ_INT("level", packing->plan.level));
     pq_pack_plan_measured(&packing->plan, packing->raw, packed, took);
@@ -96,34 +95,43 @@ static unsigned sections_to_read(const pq_fetch *fetch)
 
 /* ---- the next section ---- */
 
+static int add_plain(pq_fetch *fetch, uint64_t start, uint64_t end, pq_error *err)
+{
+    char path[FETCH_PATH_BYTES];
+    fetch_part part = {.left = end - start};
+    return pq_fetch_add_part(fetch, pq_fetch_plain_path(fetch, path), start, end, &part, err);
+}
+
+/* From `start` on the file is read plain. */
+static int add_rest(pq_fetch *fetch, uint64_t start, pq_error *err)
+{
+    fetch->packing.on = false;
+    return start < fetch->size ? add_plain(fetch, start, fetch->size, err) : 0;
+}
+
 /* Two sections are in the guest at most: one is read, one is packed. */
 static int go_on(pq_fetch *fetch, pq_error *err)
 {
     fetch_packing *packing = &fetch->packing;
-    uint64_t start = packing->start + packing->raw;
-    if (!packing->on || packing->call != NULL || start >= fetch->size ||
-        sections_to_read(fetch) > 1)
+    uint64_t end = packing->start + packing->raw;
+    if (!packing->on || packing->call != NULL || end >= fetch->size || sections_to_read(fetch) > 1)
         return 0;
-    uint64_t raw = pq_pack_plan_next(&packing->plan, wire_speed(fetch),
-                                     pq_fetch_waiting_bytes(fetch), fetch->size - start);
-    return start_section(fetch, start, raw, err);
+    double wire = wire_speed(fetch);
+    uint64_t waiting = pq_fetch_waiting_bytes(fetch);
+    uint64_t raw = pq_pack_plan_next(&packing->plan, wire, waiting, fetch->size - end);
+    uint64_t gap = pq_pack_plan_gap(&packing->plan, wire, waiting, raw, packing->overhead);
+    if (gap > 0 && gap + TRIAL_LEFT_BYTES >= fetch->size - end)
+        return add_rest(fetch, end, err);
+    if (gap > 0 && add_plain(fetch, end, end + gap, err) < 0)
+        return -1;
+    uint64_t left = fetch->size - end - gap;
+    return start_section(fetch, end + gap, raw + TRIAL_LEFT_BYTES < left ? raw : left, err);
 }
 
 int pq_fetch_section_read(pq_fetch *fetch, pq_error *err)
 {
     fetch->packing.unread = fetch->packing.section - sections_to_read(fetch);
     return go_on(fetch, err);
-}
-
-static int add_plain(pq_fetch *fetch, uint64_t start, pq_error *err)
-{
-    char path[FETCH_PATH_BYTES];
-    fetch_part part = {.left = fetch->size - start};
-    fetch->packing.on = false;
-    if (part.left == 0)
-        return 0;
-    return pq_fetch_add_part(fetch, pq_fetch_plain_path(fetch, path), start, fetch->size, &part,
-                             err);
 }
 
 /* ---- a section is packed ---- */
@@ -179,7 +187,7 @@ static int grown(pq_fetch *fetch, pq_error *err)
     fetch_packing *packing = &fetch->packing;
     packing->unread = ++packing->section;
     wait_for_next_trial(packing);
-    return packing->on ? add_plain(fetch, packing->start, err) : 0;
+    return packing->on ? add_rest(fetch, packing->start, err) : 0;
 }
 
 static int take_section(pq_fetch *fetch, uint64_t packed, int64_t run, pq_error *err)
@@ -201,7 +209,7 @@ static int take_section(pq_fetch *fetch, uint64_t packed, int64_t run, pq_error 
     if (packing->on)
         return go_on(fetch, err);
     wait_for_next_trial(packing);
-    return add_plain(fetch, end, err);
+    return add_rest(fetch, end, err);
 }
 
 static int not_packed(pq_fetch *fetch, const char *state, pq_error *err)
@@ -210,7 +218,7 @@ static int not_packed(pq_fetch *fetch, const char *state, pq_error *err)
     bool trial = !packing->on;
     pq_log(PQ_LOG_DEBUG, "the guest packs nothing: %s", state);
     packing->off = true;
-    return trial ? 0 : add_plain(fetch, packing->start, err);
+    return trial ? 0 : add_rest(fetch, packing->start, err);
 }
 
 static void on_packed(void *context, const pq_error *err, pq_call_result *result)
@@ -249,14 +257,8 @@ static pq_ms expected_time(const pq_fetch *fetch)
 static void on_started(void *context)
 {
     pq_fetch *fetch = context;
-    pq_timer_start(pq_session_loop(fetch->session), &fetch->packing.due, expected_time(fetch),
-                   ask_now, fetch);
-}
-
-void pq_fetch_await_packing(pq_fetch *fetch)
-{
-    if (fetch->packing.call != NULL)
-        pq_call_hold(fetch->packing.call, false);
+    pq_timer_start(pq_session_loop(fetch->session), &fetch->packing.due,
+                   expected_time(fetch) * DUE_PERCENT / 100, ask_now, fetch);
 }
 
 /* Adds the numbers of sections that were read, as an argument. */
@@ -296,7 +298,7 @@ static int start_section(pq_fetch *fetch, uint64_t start, uint64_t raw, pq_error
     pq_call_options options = PQ_CALL_MAKES_DIRECTORY;
     packing->start = start;
     packing->raw = raw;
-    options.begins_held = expected_time(fetch) >= HELD_MS && fetch->part_count > 0;
+    options.begins_held = expected_time(fetch) >= HELD_MS;
     options.started = options.begins_held ? on_started : NULL;
     packing->begun = pq_now();
     fetch->left_files = true;

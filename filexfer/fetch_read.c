@@ -88,11 +88,8 @@ static bool on_data(void *context, const char *bytes, size_t length)
     pq_fetch_progress(fetch);
     pq_fetch_note(fetch);
     ask_for_sum(fetch);
-    if (fetch->received < fetch->size) {
-        if (fetch->part_count == 0)
-            pq_fetch_await_packing(fetch);
+    if (fetch->received < fetch->size)
         return true;
-    }
     fetch->range = NULL;
     /* A trial may be under way. */
     pq_fetch_packing_done(fetch);
@@ -117,6 +114,8 @@ static void on_read(void *context, const pq_error *err, uint64_t end)
 int pq_fetch_add_part(pq_fetch *fetch, const char *path, uint64_t start, uint64_t end,
                       const fetch_part *part, pq_error *err)
 {
+    if (fetch->part_count == FETCH_PARTS)
+        return pq_fail(err, PQ_E_INTERNAL, "too many parts");
     if (pq_range_add(fetch->range, path, start, end, err) < 0)
         return -1;
     fetch->parts[fetch->part_count++] = *part;
@@ -134,7 +133,7 @@ static int start_range(pq_fetch *fetch, pq_error *err)
                                 .more = true};
     fetch->parts[0] = (fetch_part){.left = fetch->size - fetch->received};
     fetch->part_count = 1;
-    fetch->reading_since = pq_now();
+    fetch->read_pieces = true;
     fetch->range = pq_range_start(fetch->session, &request, on_data, on_read, fetch, err);
     return fetch->range != NULL ? 0 : -1;
 }

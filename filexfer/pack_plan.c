@@ -18,7 +18,7 @@
 #define GROWTH 4.0
 
 /* Share of the time in which the waiting bytes are read that packing may take. */
-#define BALANCE 0.8
+#define BALANCE 0.6
 
 /* A rest smaller than this goes with the section before. */
 #define REST_MAX ((uint64_t)256 * 1024)
@@ -77,11 +77,16 @@ static double least(double a, double b)
     return a < b ? a : b;
 }
 
+static bool wire_is_slower(const pq_pack_plan *plan, double wire)
+{
+    return wire > 0 && packed_wire(plan, wire) < plan->speed;
+}
+
 uint64_t pq_pack_plan_next(pq_pack_plan *plan, double wire, uint64_t waiting, uint64_t left)
 {
     choose_level(plan, wire);
     double raw = GROWTH * (double)plan->raw;
-    if (wire > 0 && packed_wire(plan, wire) < plan->speed) {
+    if (wire_is_slower(plan, wire)) {
         double balanced = BALANCE * plan->speed * (double)waiting / wire;
         raw = least(raw, balanced > (double)plan->raw ? balanced : (double)plan->raw);
     }
@@ -92,6 +97,17 @@ uint64_t pq_pack_plan_next(pq_pack_plan *plan, double wire, uint64_t waiting, ui
     if (bytes < PQ_PACK_BLOCK)
         bytes = PQ_PACK_BLOCK;
     return bytes + REST_MAX >= left ? left : bytes;
+}
+
+uint64_t pq_pack_plan_gap(const pq_pack_plan *plan, double wire, uint64_t waiting, uint64_t raw,
+                          pq_ms overhead)
+{
+    if (!wire_is_slower(plan, wire))
+        return 0;
+    double meanwhile = wire * (double)(pq_pack_plan_time(plan, raw) + overhead);
+    if (meanwhile <= (double)waiting)
+        return 0;
+    return ((uint64_t)(meanwhile - (double)waiting) / PQ_PACK_BLOCK + 1) * PQ_PACK_BLOCK;
 }
 
 pq_ms pq_pack_plan_time(const pq_pack_plan *plan, uint64_t raw)

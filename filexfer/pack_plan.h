@@ -6,8 +6,9 @@
  * must pack a good deal faster than plain bytes come over the wire.
  *
  * Sections grow, so that their calls do not count, yet one is packed in the time in which the one
- * before is read, so that neither is waited for. Where the guest's gzip is what takes the time, as
- * with zeros, which pack to almost nothing, they grow as fast as they can.
+ * before is read, so that neither is waited for; what is lacking for that is read plain. Where the
+ * guest's gzip is what takes the time, as with zeros, which pack to almost nothing, they grow as
+ * fast as they can.
  *
  * Speeds are bytes per ms.
  */
@@ -47,6 +48,11 @@ bool pq_pack_plan_pays(const pq_pack_plan *plan, double wire);
 /* Bytes of the next section, and its level in the plan: `waiting` bytes can be read meanwhile, and
  * `left` of the file are left. */
 uint64_t pq_pack_plan_next(pq_pack_plan *plan, double wire, uint64_t waiting, uint64_t left);
+
+/* Bytes that are best read plain before a section of `raw` bytes, because they come while that is
+ * packed: its call takes `overhead` ms besides gzip. 0 where gzip is what takes the time. */
+uint64_t pq_pack_plan_gap(const pq_pack_plan *plan, double wire, uint64_t waiting, uint64_t raw,
+                          pq_ms overhead);
 
 /* How long gzip will take for `raw` bytes; 0 while nothing is known. */
 pq_ms pq_pack_plan_time(const pq_pack_plan *plan, uint64_t raw);

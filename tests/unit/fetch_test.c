@@ -41,7 +41,7 @@ Test(fetch, largest_that_comes_at_once)
 Test(fetch, smallest_that_is_read)
 {
     fetch_file(131073);
-    cr_assert_eq(guest.agent->calls[SHELL_READ], 1);
+    cr_assert_geq(guest.agent->calls[SHELL_READ], 1);
 }
 
 Test(fetch, large_file)

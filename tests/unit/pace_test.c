@@ -290,3 +290,36 @@ Test(pace, recovers_from_a_slow_moment)
     transfer(1000, likes_large);
     must_be_near_the_best(likes_large);
 }
+
+/* ---- the meter ---- */
+
+Test(pace, tells_the_speed)
+{
+    cr_assert_eq(pq_pace_rate(&pace), 0);
+    go_on(100, likes_middle);
+    double speed = likes_middle(pace.piece, 3);
+    cr_assert_gt(pq_pace_rate(&pace), 0.8 * speed);
+    cr_assert_lt(pq_pace_rate(&pace), 1.25 * speed);
+}
+
+Test(pace, pauses_do_not_count_as_slow)
+{
+    pace.smallest = pace.largest = pace.piece;
+    for (unsigned i = 0; i < 50; i++) {
+        transfer(3, likes_middle);
+        clock_ms += 1000;
+    }
+    double speed = likes_middle(pace.piece, 3);
+    cr_assert_gt(pq_pace_rate(&pace), 0.5 * speed, "the first piece of each is on its way longer");
+    cr_assert_lt(pq_pace_rate(&pace), 1.1 * speed);
+}
+
+Test(pace, speed_follows)
+{
+    pace.smallest = pace.largest = pace.piece;
+    go_on(200, likes_small);
+    go_on(300, likes_large);
+    double speed = likes_large(pace.piece, 3);
+    cr_assert_gt(pq_pace_rate(&pace), 0.9 * speed);
+    cr_assert_lt(pq_pace_rate(&pace), 1.1 * speed);
+}

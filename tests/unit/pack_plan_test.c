@@ -127,3 +127,28 @@ Test(pack_plan, guest_with_time_to_spare_packs_better)
     next(MIB, 1024 * MIB);
     cr_assert_eq(plan.level, PQ_PACK_LEVEL_FAST);
 }
+
+/* ---- what is read plain meanwhile ---- */
+
+Test(pack_plan, enough_is_waiting)
+{
+    pq_pack_plan_measured(&plan, MIB, 400 * KIB, 60);
+    cr_assert_eq(pq_pack_plan_gap(&plan, WIRE, MIB, MIB, 50), 0);
+}
+
+Test(pack_plan, too_little_is_waiting)
+{
+    pq_pack_plan_measured(&plan, MIB, 400 * KIB, 60);
+    uint64_t gap = pq_pack_plan_gap(&plan, WIRE, 100 * KIB, MIB, 50);
+    double meanwhile = (double)(gap + 100 * KIB);
+    cr_assert_geq(meanwhile, 110 * WIRE);
+    cr_assert_leq(meanwhile, 110 * WIRE + 65536);
+    cr_assert_eq(gap % PQ_PACK_BLOCK, 0);
+}
+
+Test(pack_plan, zeros_are_waited_for)
+{
+    pq_pack_plan_measured(&plan, MIB, 4600, 5);
+    cr_assert_eq(pq_pack_plan_gap(&plan, WIRE, 0, 16 * MIB, 100), 0);
+    cr_assert_eq(pq_pack_plan_gap(&plan, 0, 0, 16 * MIB, 100), 0, "before anything was read");
+}
