@@ -10,7 +10,7 @@
 staged=$1/$3 blocks=$4 wanted=$5
 
 mv "$1/$2" "$staged" && dd if=/dev/null of="$staged" bs=4096 seek="$blocks"
-find_sha256
+find_sha256 $((blocks * 4096))
 if [ -f "$staged" ] && [ -n "$sha256_tool" ]; then
     sha256=$(first_bytes "$staged" $((blocks * 4096)) | $sha256_tool)
     [ "${sha256%% *}" = "$wanted" ] && {

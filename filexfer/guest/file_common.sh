@@ -24,10 +24,13 @@ for b in iter(lambda:sys.stdin.buffer.read(65536),b""):h.update(b)
 print(h.hexdigest())'
 }
 
-# Sets $sha256_tool to what prints the SHA-256 of its stdin, or to nothing.
+# Sets $sha256_tool to what prints the SHA-256 of its stdin, $1 bytes if known, or to nothing. openssl
+# uses the processor's own instructions, which with more than 16 MiB is worth its start.
 find_sha256() {
     sha256_tool=
-    if command -v sha256sum >&2; then
+    if [ "${1:-0}" -gt 16777216 ] && command -v openssl >&2 && openssl dgst -sha256 </dev/null >&2; then
+        sha256_tool='openssl dgst -sha256 -r'
+    elif command -v sha256sum >&2; then
         sha256_tool=sha256sum
     elif command -v sha256 >&2; then
         sha256_tool='sha256 -q'
@@ -38,9 +41,9 @@ find_sha256() {
     fi
 }
 
-# Sets $sha256 to that of file $1, or to - where the guest has no tool for it.
+# Sets $sha256 to that of file $1, of $2 bytes if known, or to - where the guest has no tool for it.
 sha256_of() {
-    find_sha256
+    find_sha256 "$2"
     sha256=
     [ -n "$sha256_tool" ] && sha256=$($sha256_tool <"$1")
     sha256=${sha256%% *}

@@ -40,7 +40,7 @@ finish() {
 check() {
     [ -e "$1" ] || return
     checked=1
-    sha256_of "$1"
+    sha256_of "$1" "${wanted_cksum#*-}"
     [ "$sha256" != - ] && {
         [ "$sha256" = "$wanted_sha256" ]
         return

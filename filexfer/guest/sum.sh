@@ -8,7 +8,7 @@ unescape path "$1"
 wanted=$2
 
 sum_of_all() {
-    sha256_of "$path"
+    sha256_of "$path" "$size"
     [ "$sha256" = - ] && cksum_of "$path"
 }
 
@@ -38,7 +38,7 @@ if [ "$size" -eq "$wanted" ]; then
     sum_of_all
     stat_of "$path"
 else
-    find_sha256
+    find_sha256 "$wanted"
     [ -z "$sha256_tool" ] && command -v cksum >&2 && cksum=
 fi
 # It may also have grown meanwhile.
