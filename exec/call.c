@@ -29,6 +29,7 @@ struct pq_call {
     bool once;
     bool makes_directory;
     bool overlap;
+    pq_expect_plan plan;
     bool begins_held;
     bool ends_if_slow;
     pq_loop_fn started;
@@ -151,6 +152,13 @@ static void cannot_decode(pq_call *call)
     finish(call, &err, NULL);
 }
 
+static pq_ms next_delay(const pq_call *call, pq_ms age)
+{
+    if (call->questions == 1 && call->plan.second > age)
+        return call->plan.second - age;
+    return pq_poll_delay(age);
+}
+
 static void on_status(void *context, const pq_error *err, pq_exec_status *status)
 {
     pq_call *call = context;
@@ -168,14 +176,15 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     if (!status->exited) {
         call->running_answers++;
         if (!call->held)
-            pq_timer_start(pq_session_loop(call->session), &call->timer, pq_poll_delay(age),
+            pq_timer_start(pq_session_loop(call->session), &call->timer, next_delay(call, age),
                            poll_status, call);
         return;
     }
     /* What was held tells nothing of how long scripts take. */
-    if (!call->begins_held)
+    if (!call->begins_held && call->plan.first == 0)
         pq_poll_first_learn(pq_session_first_poll(call->session), call->questions, age);
-    pq_call_result result = {.out = status->out, .err = status->err, .questions = call->questions};
+    pq_call_result result = {
+        .out = status->out, .err = status->err, .questions = call->questions, .age = age};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
     if (!pq_trailer_cut(&result.out, &result.trailer))
@@ -198,9 +207,10 @@ static void poll_status(void *context)
 
 static pq_ms first_delay(const pq_call *call)
 {
-    if (call->overlap && pq_overlap_exec_answered(pq_session_overlap(call->session)))
-        return PQ_OVERLAP_ASK_AFTER_MS;
-    return pq_poll_first_delay(pq_session_first_poll(call->session));
+    pq_ms planned = call->plan.first;
+    if (call->overlap)
+        planned = pq_overlap_exec_answered(pq_session_overlap(call->session), planned);
+    return planned != 0 ? planned : pq_poll_first_delay(pq_session_first_poll(call->session));
 }
 
 static void on_started(void *context, const pq_error *err, int64_t pid)
@@ -295,6 +305,7 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     call->once = options->once;
     call->makes_directory = options->makes_directory;
     call->overlap = options->overlap;
+    call->plan = options->plan;
     call->begins_held = options->begins_held;
     call->held = options->begins_held;
     call->ends_if_slow = options->ends_if_slow;

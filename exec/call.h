@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include "exec/expect.h"
 #include "exec/session.h"
 
 typedef struct pq_call_result {
@@ -28,6 +29,7 @@ typedef struct pq_call_result {
     pq_buf err;
     pq_trailer trailer; /* points into `out`'s memory: read it before taking `out` */
     unsigned questions; /* it took to learn that the script had ended */
+    pq_ms age;          /* when the last of them was answered, since the script's start */
 } pq_call_result;
 
 typedef void (*pq_call_fn)(void *context, const pq_error *err, pq_call_result *result);
@@ -43,6 +45,7 @@ typedef struct pq_call_options {
     bool once;            /* not idempotent: never run again once it may have started */
     bool makes_directory; /* once it may have run, closing the session has work to do */
     bool overlap;         /* someone waits for just this call: a ping may go along with it */
+    pq_expect_plan plan;  /* when it will probably have ended */
     bool begins_held;     /* see pq_call_hold() */
     bool ends_if_slow;    /* a start that the agent did not answer in time ends the call, with
                            * AGENT_TIMEOUT: its caller makes smaller ones */

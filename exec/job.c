@@ -19,6 +19,9 @@
 /* After KILL: processes in uninterruptible sleep may never end. */
 #define KILL_PATIENCE_MS 15000
 
+/* For the first question about a command whose output is wanted while it runs. */
+#define LIVE_PATIENCE_MS 300
+
 /* Index of job.sh's RETRY argument. */
 #define RETRY_ARGUMENT 2
 
@@ -222,6 +225,7 @@ static void on_launched(void *context, const pq_error *err, pq_call_result *resu
         watch_by_looks(job);
         return;
     }
+    pq_expect_learn(pq_session_expect(job->session), job->kind, result->questions, result->age);
     pq_job_output_inline(job, result);
     pq_job_drain(job);
 }
@@ -314,6 +318,14 @@ static int plain_input(pq_job *job, pq_call_options *options, pq_error *err)
     return 0;
 }
 
+/* Looks at output begin behind the first questions, so someone who waits for it is not made to wait
+ * long for these. */
+static pq_expect_plan plan(const pq_job *job)
+{
+    pq_expect_plan known = pq_expect_get(pq_session_expect(job->session), job->kind);
+    return job->live && known.first > LIVE_PATIENCE_MS ? (pq_expect_plan){0} : known;
+}
+
 static void launch(pq_job *job)
 {
     pq_error err;
@@ -340,6 +352,8 @@ static void launch(pq_job *job)
     options.retry_argument = RETRY_ARGUMENT;
     options.makes_directory = !job->plain;
     options.overlap = true;
+    job->kind = pq_expect_key(job->command.data, job->command.length, job->feed.waiting.length);
+    options.plan = plan(job);
     set_state(job, JOB_RUNNING);
     job->launcher = pq_call_start(job->session, &script, &options, on_launched, job, &err);
     if (job->launcher == NULL) {

@@ -38,14 +38,15 @@ static void send_ping(void *context)
         overlap->ping = pq_agent_ping(overlap->agent, on_ping, overlap);
 }
 
-bool pq_overlap_exec_answered(pq_overlap *overlap)
+pq_ms pq_overlap_exec_answered(pq_overlap *overlap, pq_ms planned)
 {
     const pq_agent_limits *limits = pq_agent_get_limits(overlap->agent);
     bool slow = limits->exec_time > PQ_OVERLAP_SLOW_MS + limits->round_trip;
     bool room = limits->parallel > 1 && overlap->calls == 1 && overlap->ping == NULL;
     if (!overlap->enabled || !slow || !room)
-        return false;
-    pq_timer_start(pq_agent_loop(overlap->agent), &overlap->timer, PQ_OVERLAP_PING_AFTER_MS,
-                   send_ping, overlap);
-    return true;
+        return planned;
+    pq_ms ask_after = planned > PQ_OVERLAP_ASK_AFTER_MS ? planned : PQ_OVERLAP_ASK_AFTER_MS;
+    pq_timer_start(pq_agent_loop(overlap->agent), &overlap->timer,
+                   ask_after - PQ_OVERLAP_PING_AHEAD_MS, send_ping, overlap);
+    return ask_after;
 }

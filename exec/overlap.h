@@ -20,10 +20,11 @@
 /* An exec that takes longer has met a port that sleeps; there it takes 200 ms. */
 #define PQ_OVERLAP_SLOW_MS 60
 
-/* After the exec's answer, within the sleep that follows it; found by trying: 10 to 50 ms for the
- * ping and 15 ms more for the question are all the same, 80 ms are too late. */
-#define PQ_OVERLAP_PING_AFTER_MS 30
+/* A question about a short script comes so long after the exec's answer, within the sleep that
+ * follows it, and the ping before the question; found by trying: 25 to 65 ms for the question are
+ * all the same, 95 ms are too late. */
 #define PQ_OVERLAP_ASK_AFTER_MS 45
+#define PQ_OVERLAP_PING_AHEAD_MS 15
 
 /* One for a session, embedded there. */
 typedef struct pq_overlap {
@@ -41,6 +42,7 @@ void pq_overlap_done(pq_overlap *overlap);
 void pq_overlap_call_began(pq_overlap *overlap);
 void pq_overlap_call_ended(pq_overlap *overlap);
 
-/* The exec of a call that someone waits for was just answered. True if a ping goes along with it:
- * then it is to be asked about after PQ_OVERLAP_ASK_AFTER_MS. */
-bool pq_overlap_exec_answered(pq_overlap *overlap);
+/* The exec of a call that someone waits for was just answered. The script will be asked about after
+ * `planned` ms, 0: soon. Returns that, or if a ping goes along with the question how long the
+ * question should wait. */
+pq_ms pq_overlap_exec_answered(pq_overlap *overlap, pq_ms planned);

@@ -21,7 +21,7 @@ void pq_poll_first_learn(pq_poll_first *first, unsigned questions, pq_ms age)
 
 pq_ms pq_poll_delay(pq_ms age)
 {
-    return within(age / 16, 1, PQ_POLL_MAX_MS);
+    return within(age / 10, 1, PQ_POLL_MAX_MS);
 }
 
 pq_ms pq_poll_look_delay(pq_ms age)

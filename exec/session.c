@@ -43,6 +43,7 @@ struct pq_session {
     char *dir;
     char *files_dir;
     pq_poll_first first_poll;
+    pq_expect expect;
     pq_pace read_pace, write_pace;
     pq_overlap overlap;
     unsigned last_number;
@@ -183,6 +184,11 @@ bool pq_session_was_reached(const pq_session *session)
 pq_poll_first *pq_session_first_poll(pq_session *session)
 {
     return &session->first_poll;
+}
+
+pq_expect *pq_session_expect(pq_session *session)
+{
+    return &session->expect;
 }
 
 pq_overlap *pq_session_overlap(pq_session *session)

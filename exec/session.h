@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "exec/expect.h"
 #include "exec/pace.h"
 #include "exec/poll.h"
 #include "exec/script.h"
@@ -66,6 +67,9 @@ void pq_session_no_dropped_calls(pq_session *session);
 
 /* What is known of how long short scripts take in this guest. */
 pq_poll_first *pq_session_first_poll(pq_session *session);
+
+/* What is known of how long commands take in this guest. */
+pq_expect *pq_session_expect(pq_session *session);
 
 /* Pings that go along with the calls of this session. */
 struct pq_overlap *pq_session_overlap(pq_session *session);

@@ -1,0 +1,94 @@
+#include "exec/expect.h"
+
+#include "exec/poll.h"
+
+/* What makes a kind: so many bytes of the text, and lengths in these units. */
+#define BEGINNING 32
+#define TEXT_UNIT 16
+#define STDIN_UNIT 2048
+
+/* A command that the first question found ended may have taken this share less; twice as much with
+ * each time in a row. */
+#define LESS 32
+#define LESS_MOST 4
+
+/* The second question comes this share after the first at least, and at most. */
+#define SECOND_LEAST 16
+#define SECOND_MOST 5
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+    /* FNV-1a */
+    const unsigned char *byte = bytes;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+uint64_t pq_expect_key(const char *beginning, size_t length, size_t stdin_length)
+{
+    size_t units[] = {length / TEXT_UNIT, stdin_length / STDIN_UNIT};
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), units, sizeof units);
+    return mix(hash, beginning, length < BEGINNING ? length : BEGINNING);
+}
+
+static const pq_expect_kind *find(const pq_expect *expect, uint64_t key)
+{
+    for (size_t i = 0; i < PQ_EXPECT_KINDS; i++) {
+        if (expect->kinds[i].seen != 0 && expect->kinds[i].key == key)
+            return &expect->kinds[i];
+    }
+    return NULL;
+}
+
+static pq_expect_kind *find_or_replace(pq_expect *expect, uint64_t key)
+{
+    pq_expect_kind *oldest = &expect->kinds[0];
+    for (size_t i = 0; i < PQ_EXPECT_KINDS; i++) {
+        pq_expect_kind *kind = &expect->kinds[i];
+        if (kind->seen != 0 && kind->key == key)
+            return kind;
+        if (kind->seen < oldest->seen)
+            oldest = kind;
+    }
+    *oldest = (pq_expect_kind){.key = key};
+    return oldest;
+}
+
+static pq_ms within(pq_ms value, pq_ms low, pq_ms high)
+{
+    return value > high ? high : value < low ? low : value;
+}
+
+pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
+{
+    const pq_expect_kind *kind = find(expect, key);
+    if (kind == NULL)
+        return (pq_expect_plan){0};
+    unsigned count = kind->times < PQ_EXPECT_TIMES ? kind->times : PQ_EXPECT_TIMES;
+    pq_ms shortest = kind->took[0], longest = kind->took[0];
+    for (unsigned i = 1; i < count; i++) {
+        shortest = kind->took[i] < shortest ? kind->took[i] : shortest;
+        longest = kind->took[i] > longest ? kind->took[i] : longest;
+    }
+    if (shortest < PQ_EXPECT_LEAST_MS)
+        return (pq_expect_plan){0};
+    pq_ms first = shortest < PQ_POLL_MAX_MS ? shortest : PQ_POLL_MAX_MS;
+    return (pq_expect_plan){.first = first,
+                            .second = within((first + longest) / 2, first + first / SECOND_LEAST,
+                                             first + first / SECOND_MOST)};
+}
+
+void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age)
+{
+    pq_expect_kind *kind = find_or_replace(expect, key);
+    pq_ms took = age;
+    if (questions > 1) {
+        kind->at_once = 0;
+    } else {
+        took -= (age << (kind->at_once < LESS_MOST ? kind->at_once : LESS_MOST)) / LESS;
+        kind->at_once++;
+    }
+    kind->seen = ++expect->seen;
+    kind->took[kind->times++ % PQ_EXPECT_TIMES] = took;
+}

@@ -1,0 +1,58 @@
+/*
+ * How long a command will probably take, by what commands like it took before.   (exec; pure)
+ *
+ * Theory of operation. A configuration-management tool runs the same few commands over and over:
+ * modules of a quarter of a second, directories made and removed. Asking about each of them from
+ * its first millisecond on costs a dozen questions; asking when the last ones had ended costs one
+ * or two. So a session remembers the last times of each kind of command, and the first question
+ * waits for the shortest of them.
+ *
+ * Commands are of a kind if they begin alike, are about as long, and get about as much stdin: names
+ * of temporary files differ each time, sizes hardly do.
+ *
+ * What is known of a time is when the question came that found the command ended. If that was the
+ * first question, it may have ended earlier; then a shorter time is noted, and again shorter while
+ * that goes on, so that the questions follow commands that become faster.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "transport/base/clock.h"
+
+/* Kinds that are remembered; the one that was not seen for longest is forgotten. */
+#define PQ_EXPECT_KINDS 64
+
+/* Times of a kind. */
+#define PQ_EXPECT_TIMES 4
+
+/* Shorter commands are asked about as pq_poll_first says. */
+#define PQ_EXPECT_LEAST_MS 25
+
+typedef struct pq_expect_kind {
+    uint64_t key;
+    unsigned seen; /* the table's count when it was seen last; 0: unused */
+    unsigned times;
+    unsigned at_once; /* first questions in a row that found the command ended */
+    pq_ms took[PQ_EXPECT_TIMES];
+} pq_expect_kind;
+
+/* One for a session, embedded there; all-zero is empty. */
+typedef struct pq_expect {
+    unsigned seen;
+    pq_expect_kind kinds[PQ_EXPECT_KINDS];
+} pq_expect;
+
+/* When to ask about a command, in ms after it was started; from then on as pq_poll_delay() says. */
+typedef struct pq_expect_plan {
+    pq_ms first, second; /* 0: nothing is known */
+} pq_expect_plan;
+
+/* `beginning` is the command's text; only its first bytes count. */
+uint64_t pq_expect_key(const char *beginning, size_t length, size_t stdin_length);
+
+pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key);
+
+/* Question number `questions` found a command ended, `age` ms after it was started. */
+void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age);
