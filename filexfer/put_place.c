@@ -11,10 +11,12 @@
  * succeeds. */
 #define SUMS_MAX 2
 
-/* A guest does not compute the checksum of a staged file faster than this; with a large one it is
- * asked only then. */
+/* Until a session knows how long its guest takes to check a staged file: as fast as processors with
+ * instructions for it are. */
 #define CHECKED_BYTES_PER_MS ((uint64_t)1024 * 1024)
-#define LARGE_BYTES ((uint64_t)8 * 1024 * 1024)
+
+/* Files whose sizes are in the same MiB are of a kind, as pq_expect_key() counts. */
+#define SIZE_SHARE 512
 
 /* Argument of put.sh that tells a repetition. */
 #define RETRY_ARGUMENT 8
@@ -70,11 +72,23 @@ static bool repeat_single(pq_put *put, const pq_error *err, const char *state)
     return true;
 }
 
+static uint64_t place_kind(const pq_put *put)
+{
+    return pq_expect_key("put", 3, (size_t)(put->taken / SIZE_SHARE));
+}
+
+static pq_expect_plan place_plan(const pq_put *put)
+{
+    pq_expect_plan known = pq_expect_get(pq_session_expect(put->session), place_kind(put));
+    pq_ms least = (pq_ms)(put->taken / CHECKED_BYTES_PER_MS);
+    bool is_long = known.first == 0 && least >= PQ_EXPECT_LEAST_MS;
+    return is_long ? (pq_expect_plan){.first = least} : known;
+}
+
 static void on_placed(void *context, const pq_error *err, pq_call_result *result)
 {
     pq_put *put = context;
     put->call = NULL;
-    pq_timer_stop(&put->later);
     const char *state = err == NULL ? result->trailer.state : "";
     if (repeat_single(put, err, state))
         return;
@@ -86,6 +100,8 @@ static void on_placed(void *context, const pq_error *err, pq_call_result *result
         place_failed(put, state);
         return;
     }
+    pq_expect_learn(pq_session_expect(put->session), place_kind(put), result->questions,
+                    result->age);
     pq_put_forget_record(put);
     put->result.bytes = put->taken;
     put->result.mode = (unsigned)strtoul(result->trailer.fields, NULL, 8) & 07777;
@@ -120,30 +136,13 @@ static int begin_place(pq_put *put, const char *dir, bool own, pq_script *script
     return pq_script_add(script, "-", err);
 }
 
-static void ask_place(void *context)
-{
-    pq_put *put = context;
-    pq_call_hold(put->call, false);
-}
-
-static void on_place_started(void *context)
-{
-    pq_put *put = context;
-    pq_timer_start(pq_session_loop(put->session), &put->later,
-                   (pq_ms)(put->taken / CHECKED_BYTES_PER_MS), ask_place, put);
-}
-
 static void start_place(pq_put *put, pq_script *script, put_state state)
 {
     pq_error err;
     pq_call_options options = PQ_CALL_DEFAULTS;
     options.retry_argument = RETRY_ARGUMENT;
-    if (put->taken >= LARGE_BYTES) {
-        options.begins_held = true;
-        options.started = on_place_started;
-    } else {
-        options.overlap = true;
-    }
+    options.overlap = true;
+    options.plan = place_plan(put);
     pq_put_set_state(put, state);
     put->call = pq_call_start(put->session, script, &options, on_placed, put, &err);
     if (put->call == NULL)
