@@ -123,19 +123,15 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool same_secret(const pq_secret *a, const pq_secret *b)
-{
-    return same_text(a != NULL ? pq_secret_text(a) : "", b != NULL ? pq_secret_text(b) : "");
-}
-
 bool pq_endpoint_equal(const pq_pve_options *a, const pq_pve_options *b)
 {
     return same_text(a->host, b->host) && a->port == b->port && same_text(a->user, b->user) &&
-           same_text(a->token_id, b->token_id) && same_secret(a->token_secret, b->token_secret) &&
-           same_secret(a->password, b->password) && same_secret(a->otp, b->otp) &&
+           same_text(a->token_id, b->token_id) &&
+           pq_secret_equal(a->token_secret, b->token_secret) &&
+           pq_secret_equal(a->password, b->password) && pq_secret_equal(a->otp, b->otp) &&
            a->validate_certs == b->validate_certs && same_text(a->ca_file, b->ca_file) &&
            same_text(a->fingerprint, b->fingerprint) && same_text(a->tls_min, b->tls_min) &&
-           same_text(a->proxy, b->proxy) && same_secret(a->proxy_userpwd, b->proxy_userpwd) &&
+           same_text(a->proxy, b->proxy) && pq_secret_equal(a->proxy_userpwd, b->proxy_userpwd) &&
            a->connect_timeout == b->connect_timeout && a->call_timeout == b->call_timeout &&
            a->calls_per_node == b->calls_per_node && a->calls_per_vm == b->calls_per_vm;
 }

@@ -16,7 +16,8 @@
 static int (*const functions[PQ_COMMAND_COUNT])(pq_run *run) = {
     [PQ_COMMAND_EXEC] = pq_run_exec,   [PQ_COMMAND_PUT] = pq_run_put,
     [PQ_COMMAND_FETCH] = pq_run_fetch, [PQ_COMMAND_PING] = pq_run_ping,
-    [PQ_COMMAND_SERVE] = pq_run_serve,
+    [PQ_COMMAND_LIST] = pq_run_list,   [PQ_COMMAND_INVENTORY] = pq_run_inventory,
+    [PQ_COMMAND_SERVE] = pq_run_serve, [PQ_COMMAND_CONTROL] = pq_run_control,
 };
 
 static int fail(const pq_error *err)
@@ -147,19 +148,10 @@ static int help_command(const pq_run *run, pq_error *err)
     return print_help(command, err);
 }
 
-static void set_log(pq_run *run)
-{
-    int64_t verbose = pq_config_int(run->config, PQ_OPT_VERBOSE);
-    run->quiet = pq_config_bool(run->config, PQ_OPT_QUIET);
-    if (run->quiet)
-        pq_log_set_level(PQ_LOG_ERROR);
-    else if (verbose > 0)
-        pq_log_set_level(verbose > 1 ? PQ_LOG_DEBUG : PQ_LOG_INFO);
-}
-
 static int load(pq_run *run, pq_error *err)
 {
-    set_log(run);
+    run->quiet = pq_config_bool(run->config, PQ_OPT_QUIET);
+    pq_log_set_level(pq_run_log_level(run->config));
     if (pq_config_load(run->config, NULL, pq_config_getenv, NULL, err) < 0)
         return -1;
     const char *trace = pq_config_text(run->config, PQ_OPT_TRACE);

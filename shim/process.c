@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -34,4 +35,12 @@ void pq_process_hide_memory(void)
 #ifndef LEAK_CHECKED
     (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
+}
+
+const int pq_process_end_signals[PQ_PROCESS_END_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+
+bool pq_process_ignores(int signal_number)
+{
+    struct sigaction action;
+    return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "shim/commands.h"
+#include "transport/base/log.h"
 
 /* Exit status for failures of ours, as ssh has it. */
 #define PQ_EXIT_FAILURE 255
@@ -17,8 +18,14 @@ typedef struct pq_run {
     bool quiet;
 } pq_run;
 
+/* What --quiet and --verbose ask for. */
+pq_log_level pq_run_log_level(const pq_config *config);
+
+int pq_run_control(pq_run *run);
 int pq_run_exec(pq_run *run);
 int pq_run_put(pq_run *run);
 int pq_run_fetch(pq_run *run);
 int pq_run_ping(pq_run *run);
+int pq_run_list(pq_run *run);
+int pq_run_inventory(pq_run *run);
 int pq_run_serve(pq_run *run);

@@ -1,5 +1,9 @@
 /*
- * The server of the protocol in PROTOCOL.md, on stdin and stdout.   (shim, private to serve*.c)
+ * A conversation of the protocol in PROTOCOL.md, on two descriptors.   (shim, private to serve*.c
+ * and control*.c)
+ *
+ * A server (server.h) has one conversation on its stdin and stdout, or, as a shared one
+ * (control.h), any number on those of its clients.
  *
  * Theory of operation: serve_input.c takes frames apart and hands their messages to the files that
  * carry them out; each request that takes time is a pq_request until it is answered. Everything
@@ -8,11 +12,12 @@
  * Back-pressure. While the queue is over PQ_SINK_HIGH, jobs are paused and no input is taken. A
  * request's payload of up to SERVE_COLLECT_BYTES is collected before the request begins; a larger
  * one is passed on as it comes, so that input waits while the guest is slower. Streamed stdin never
- * waits: its credit is less than what a job takes.
+ * waits: its credit is less than what a job takes. So a slow reader stops its own conversation
+ * only.
  *
  *   OPEN      reads requests
  *   ENDING    no more input, or after close: what is in flight ends
- *   CLEANING  the guests are cleaned up
+ *   CLEANING  the server cleans the guests up, unless other conversations use them
  *   FLUSHING  the last answers are written
  *
  * A signal and a client that is gone cancel all requests first; what has not ended
@@ -25,8 +30,10 @@
 #include "filexfer/put.h"
 #include "shim/ping.h"
 #include "shim/run.h"
+#include "shim/serve_memory.h"
+#include "shim/server.h"
 #include "shim/sink.h"
-#include "shim/target.h"
+#include "transport/base/log.h"
 #include "transport/proto/message.h"
 #include "transport/proto/stdin_window.h"
 
@@ -35,11 +42,9 @@
 
 #define SERVE_READ_BYTES ((size_t)64 * 1024)
 
-typedef struct pq_server pq_server;
-
 /* A request in flight: exactly one of job, put, fetch and ping is set, but while it is made. */
 typedef struct pq_request {
-    pq_server *server;
+    pq_talk *talk;
     struct pq_request *next, **link;
     pq_id id;
     pq_method method;
@@ -63,6 +68,7 @@ typedef struct pq_request {
     pq_stdin_window window;
     pq_buf held; /* output that does not fill a message yet, of `held_stream` */
     pq_output held_stream;
+    pq_memory_note note; /* its output, if it is to be remembered */
 
     /* transfers */
     const char *vm; /* as the configuration has it, and as long as that */
@@ -83,6 +89,7 @@ typedef struct serve_frame {
 } serve_frame;
 
 typedef struct serve_input {
+    int fd; /* borrowed */
     pq_watch watch;
     pq_defer more;
     bool ended;
@@ -99,14 +106,36 @@ typedef enum serve_state {
     SERVE_FLUSHING
 } serve_state;
 
-struct pq_server {
-    pq_loop *loop;
-    pq_targets *targets;
-    const pq_config *config; /* what requests begin with: the program's, or hello's */
+typedef struct pq_talk_events {
+    /* All requests have ended: pq_talk_cleaned() is to follow. */
+    void (*clean)(void *context);
+    /* Everything was written, or nothing more can be; may free the conversation. */
+    void (*ended)(void *context, int status);
+    /* A line for whoever started the client: before hello, at the end, and when nothing can be sent
+     * any more. */
+    void (*log)(void *context, pq_log_level level, const char *line);
+} pq_talk_events;
+
+typedef struct pq_talk_options {
+    int in, out;             /* borrowed */
+    const pq_config *config; /* what requests begin with; outlives the conversation */
+    const char *cwd;         /* what relative paths begin with, or NULL: the process'; borrowed */
+    pq_log_level level;      /* lines above it are not sent */
+} pq_talk_options;
+
+struct pq_talk {
+    pq_server *server;
+    pq_loop *loop; /* the server's */
+    struct pq_talk *next, **link;
+    pq_talk_events events;
+    void *context;
+    const pq_config *config; /* what requests begin with: the options', or hello's */
+    const char *cwd;
+    pq_log_level level;
     pq_config *hello_config; /* or NULL */
     char *hello_vm;          /* or NULL */
     serve_state state;
-    pq_message_session conversation;
+    pq_message_session protocol;
     pq_id close_id; /* set while a close waits for its answer */
     pq_request *requests;
     serve_input input;
@@ -121,47 +150,75 @@ struct pq_server {
     unsigned signals;
 };
 
-/* ---- serve.c ---- */
+/* ---- serve_talk.c: for those who have conversations ---- */
 
-/* Something has ended: goes on with the end of the server, at the loop's next turn, if it is time.
- */
-void pq_serve_settle(pq_server *server);
+/* Begins to read. NULL only without memory. */
+pq_talk *pq_talk_new(pq_server *server, const pq_talk_options *options,
+                     const pq_talk_events *events, void *context, pq_error *err);
+
+/* Drops what is in flight. NULL is fine. */
+void pq_talk_free(pq_talk *talk);
+
+/* The first and the second signal cancel what is in flight; false for the third, after which the
+ * conversation is to be freed. The exit status is 128 + the first. */
+bool pq_talk_signal(pq_talk *talk, int number);
+
+/* The client is gone: all requests are cancelled, and nothing is sent any more. */
+void pq_talk_hang_up(pq_talk *talk);
+
+/* The guests are clean, but for `err` if it is not NULL, or are not to be cleaned. */
+void pq_talk_cleaned(pq_talk *talk, const pq_error *err);
+
+/* ---- serve_talk.c: for the conversation itself ---- */
+
+/* Something has ended: goes on with the end, at the loop's next turn, if it is time. */
+void pq_serve_settle(pq_talk *talk);
 
 /* Takes no more input; `status` is that of the program. */
-void pq_serve_end(pq_server *server, int status);
+void pq_serve_end(pq_talk *talk, int status);
 
 /* ---- serve_input.c ---- */
 
-void pq_serve_input_start(pq_server *server);
+void pq_serve_input_start(pq_talk *talk, int fd);
 
 /* Something that input was waiting for may have happened. */
-void pq_serve_input_resume(pq_server *server);
+void pq_serve_input_resume(pq_talk *talk);
 
-void pq_serve_input_stop(pq_server *server);
+void pq_serve_input_stop(pq_talk *talk);
 
 /* ---- serve_output.c ---- */
 
-void pq_serve_output_start(pq_server *server);
+void pq_serve_output_start(pq_talk *talk, int fd);
 
-/* Behind each pq_message_...() on pq_pq_serve_queue(), with its result: gets the message on its
+/* Behind each pq_message_...() on pq_serve_queue(), with its result: gets the message on its
  * way, or gives the client up if there was no memory for it. */
-pq_buf *pq_serve_queue(pq_server *server);
-void pq_serve_sent(pq_server *server, int result, const pq_error *err);
+pq_buf *pq_serve_queue(pq_talk *talk);
+void pq_serve_sent(pq_talk *talk, int result, const pq_error *err);
 
 /* `id` not set: null. */
-void pq_serve_error(pq_server *server, const pq_id *id, pq_rpc_code code, const pq_error *error);
+void pq_serve_error(pq_talk *talk, const pq_id *id, pq_rpc_code code, const pq_error *error);
 
-/* Log lines go to the client from now on, or to stderr again. */
-void pq_serve_log_to_client(pq_server *server, bool on);
+/* At most PQ_PROTO_OUTPUT_MAX bytes to a message. */
+void pq_serve_output(pq_talk *talk, const pq_id *id, pq_output output, const char *bytes,
+                     size_t length);
+
+/* Nothing is sent any more, and nothing waits for what was to be. */
+void pq_serve_output_stop(pq_talk *talk);
+
+/* Sends a log line to this client, in the conversation if that is open. */
+void pq_serve_log(pq_talk *talk, pq_log_level level, const char *line);
+
+/* An error of the conversation itself, as "doing: cause". */
+void pq_serve_complain(pq_talk *talk, const pq_error *err, const char *doing);
 
 /* ---- serve_request.c ---- */
 
-pq_request *pq_serve_request_find(const pq_server *server, const pq_id *id);
+pq_request *pq_serve_request_find(const pq_talk *talk, const pq_id *id);
 
 /* Makes the request of a message with its session. *ret_config is the caller's: the options for
  * this request. On failure *ret_code tells how to answer. */
-pq_request *pq_serve_request_new(pq_server *server, const pq_message *message,
-                                 pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err);
+pq_request *pq_serve_request_new(pq_talk *talk, const pq_message *message, pq_config **ret_config,
+                                 pq_rpc_code *ret_code, pq_error *err);
 
 /* Frees a request whose work has ended, without an answer. */
 void pq_serve_request_free(pq_request *request);
@@ -181,7 +238,7 @@ void pq_serve_request_refuse(pq_request *request, pq_rpc_code code, const pq_err
 /* Forgets the work, answers, and frees the request. */
 void pq_serve_request_drop(pq_request *request);
 
-void pq_serve_cancel_all(pq_server *server);
+void pq_serve_cancel_all(pq_talk *talk);
 
 /* Passes on what there is of the payload. */
 void pq_serve_request_pump(pq_request *request);
@@ -194,17 +251,14 @@ bool pq_serve_request_is_full(const pq_request *request);
 
 /* `payload` was collected and is taken over; with `receiving`, more comes through
  * pq_serve_request_pump(). *ret_request may be NULL afterwards if nothing is in flight. */
-int pq_serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+int pq_serve_exec(pq_talk *talk, const pq_message *message, pq_buf *payload, bool receiving,
                   pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err);
-int pq_serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+int pq_serve_put(pq_talk *talk, const pq_message *message, pq_buf *payload, bool receiving,
                  pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err);
-int pq_serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
-                   pq_error *err);
-int pq_serve_ping(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
-                  pq_error *err);
-int pq_serve_hello(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
-                   pq_error *err);
-void pq_serve_cancel(pq_server *server, const pq_message *message);
+int pq_serve_fetch(pq_talk *talk, const pq_message *message, pq_rpc_code *ret_code, pq_error *err);
+int pq_serve_ping(pq_talk *talk, const pq_message *message, pq_rpc_code *ret_code, pq_error *err);
+int pq_serve_hello(pq_talk *talk, const pq_message *message, pq_rpc_code *ret_code, pq_error *err);
+void pq_serve_cancel(pq_talk *talk, const pq_message *message);
 
 /* Bytes of a `stdin` notification that was accepted. */
 void pq_serve_exec_stdin(pq_request *request, const char *bytes, size_t length);

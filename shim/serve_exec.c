@@ -6,24 +6,10 @@
 
 /* ---- output ---- */
 
-static void send_output(pq_request *request, pq_output output, const char *bytes, size_t length)
-{
-    pq_server *server = request->server;
-    pq_error err;
-    while (length > 0 && !server->broken) {
-        size_t part = length < PQ_PROTO_OUTPUT_MAX ? length : PQ_PROTO_OUTPUT_MAX;
-        pq_serve_sent(
-            server,
-            pq_message_output(pq_serve_queue(server), output, &request->id, bytes, part, &err),
-            &err);
-        bytes += part;
-        length -= part;
-    }
-}
-
 static void send_held(pq_request *request)
 {
-    send_output(request, request->held_stream, request->held.data, request->held.length);
+    pq_serve_output(request->talk, &request->id, request->held_stream, request->held.data,
+                    request->held.length);
     pq_buf_clear(&request->held);
 }
 
@@ -38,7 +24,7 @@ static void hold(pq_request *request, pq_output output, const char *bytes, size_
         size_t room = PQ_PROTO_OUTPUT_MAX - request->held.length;
         size_t part = length < room ? length : room;
         if (pq_buf_add(&request->held, bytes, part, &err) < 0) {
-            pq_serve_sent(request->server, -1, &err);
+            pq_serve_sent(request->talk, -1, &err);
             return;
         }
         if (request->held.length == PQ_PROTO_OUTPUT_MAX)
@@ -54,8 +40,9 @@ static void on_output(void *context, int stream, const char *bytes, size_t lengt
     pq_output output = stream == 1 ? PQ_OUTPUT_STDOUT : PQ_OUTPUT_STDERR;
     if (request->silent)
         return;
+    pq_memory_note_add(&request->note, stream, bytes, length);
     if (request->live)
-        send_output(request, output, bytes, length);
+        pq_serve_output(request->talk, &request->id, output, bytes, length);
     else
         hold(request, output, bytes, length);
 }
@@ -65,7 +52,7 @@ static void on_done(void *context, const pq_error *err, const pq_job_result *res
     static const char *const guest_full[] = {
         "the guest ran out of space for the output: some may be missing"};
     pq_request *request = context;
-    pq_server *server = request->server;
+    pq_talk *talk = request->talk;
     pq_error failure;
     request->job = NULL;
     send_held(request);
@@ -73,11 +60,13 @@ static void on_done(void *context, const pq_error *err, const pq_job_result *res
         pq_serve_request_failed(request, err);
         return;
     }
+    if (result->exit_code == 0 && result->signal == 0 && !result->guest_full)
+        pq_memory_keep(&talk->server->memory, &request->note);
     if (!request->silent)
-        pq_serve_sent(server,
-                      pq_message_exec_result(pq_serve_queue(server), &request->id,
-                                             result->exit_code, result->signal, guest_full,
-                                             result->guest_full ? 1 : 0, &failure),
+        pq_serve_sent(talk,
+                      pq_message_exec_result(pq_serve_queue(talk), &request->id, result->exit_code,
+                                             result->signal, guest_full, result->guest_full ? 1 : 0,
+                                             &failure),
                       &failure);
     pq_serve_request_free(request);
 }
@@ -86,12 +75,11 @@ static void on_done(void *context, const pq_error *err, const pq_job_result *res
 
 static void give_credit(pq_request *request)
 {
-    pq_server *server = request->server;
+    pq_talk *talk = request->talk;
     pq_error err;
     size_t bytes = pq_stdin_window_ready(&request->window);
     if (bytes > 0)
-        pq_serve_sent(server,
-                      pq_message_stdin_ready(pq_serve_queue(server), &request->id, bytes, &err),
+        pq_serve_sent(talk, pq_message_stdin_ready(pq_serve_queue(talk), &request->id, bytes, &err),
                       &err);
 }
 
@@ -177,17 +165,88 @@ static int start_job(pq_request *request, const pq_message_exec *exec, const pq_
     return request->job != NULL ? 0 : -1;
 }
 
-int pq_serve_exec(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+/* ---- remembering ---- */
+
+static void add_part(pq_sha256 *digest, const void *bytes, size_t length)
+{
+    pq_sha256_add(digest, &length, sizeof length);
+    pq_sha256_add(digest, bytes, length);
+}
+
+static void add_text(pq_sha256 *digest, const char *text)
+{
+    add_part(digest, text, text != NULL ? strlen(text) : 0);
+}
+
+/* A session stands for the VM and the way to it, and lives as long as the memory. */
+static int make_key(const pq_request *request, const pq_message_exec *exec, const pq_config *config,
+                    pq_memory_key *ret, pq_error *err)
+{
+    pq_sha256 *digest = pq_sha256_new(err);
+    if (digest == NULL)
+        return -1;
+    add_part(digest, &request->session, sizeof request->session);
+    add_text(digest, exec->cmd);
+    add_text(digest, exec->executable != NULL ? exec->executable
+                                              : pq_config_text(config, PQ_OPT_EXECUTABLE));
+    add_text(digest, exec->cwd);
+    for (size_t i = 0; i < exec->env_count; i++) {
+        add_text(digest, exec->env[i].name);
+        add_text(digest, exec->env[i].value);
+    }
+    pq_sha256_hex(digest, ret->text);
+    pq_sha256_free(digest);
+    return 0;
+}
+
+static void answer_from(pq_request *request, const pq_memory_entry *entry)
+{
+    static const pq_output streams[] = {PQ_OUTPUT_STDOUT, PQ_OUTPUT_STDERR};
+    pq_talk *talk = request->talk;
+    pq_error err;
+    for (size_t i = 0; i < 2; i++)
+        pq_serve_output(talk, &request->id, streams[i], entry->output[i].data,
+                        entry->output[i].length);
+    pq_serve_sent(talk,
+                  pq_message_exec_result(pq_serve_queue(talk), &request->id, 0, 0, NULL, 0, &err),
+                  &err);
+}
+
+/* Whether the answer was known; otherwise it will be noted. */
+static bool is_remembered(pq_request *request, const pq_message_exec *exec, const pq_config *config)
+{
+    pq_memory_key key;
+    pq_error err;
+    if (make_key(request, exec, config, &key, &err) < 0)
+        return false;
+    const pq_memory_entry *entry = pq_memory_find(&request->talk->server->memory, &key);
+    if (entry != NULL)
+        answer_from(request, entry);
+    else
+        pq_memory_note_start(&request->note, &key);
+    return entry != NULL;
+}
+
+/* ---- the request ---- */
+
+int pq_serve_exec(pq_talk *talk, const pq_message *message, pq_buf *payload, bool receiving,
                   pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
 {
     pq_config *config;
-    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
+    pq_request *request = pq_serve_request_new(talk, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
     request->live = message->exec.live;
     request->streams = message->exec.stdin_stream;
     request->receiving = receiving;
     request->payload_end = !receiving;
+    bool has_input = receiving || request->streams || payload->length > 0;
+    if (message->exec.remember && !has_input && is_remembered(request, &message->exec, config)) {
+        pq_config_free(config);
+        pq_serve_request_free(request);
+        *ret_request = NULL;
+        return 0;
+    }
     int result = start_job(request, &message->exec, config, payload, err);
     pq_config_free(config);
     pq_buf_done(payload);

@@ -1,6 +1,7 @@
 /* put_file and fetch_file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,27 +19,39 @@
 static void on_progress(void *context, uint64_t bytes, int64_t total)
 {
     pq_request *request = context;
-    pq_server *server = request->server;
+    pq_talk *talk = request->talk;
     pq_error err;
     pq_ms now = pq_now();
     if (request->silent || now < request->progress_due)
         return;
     request->progress_due = now + PROGRESS_MS;
-    pq_serve_sent(server,
-                  pq_message_progress(pq_serve_queue(server), &request->id, bytes, total, &err),
+    pq_serve_sent(talk, pq_message_progress(pq_serve_queue(talk), &request->id, bytes, total, &err),
                   &err);
 }
 
 static void answer(pq_request *request, uint64_t bytes, const char *sha256, unsigned mode)
 {
-    pq_server *server = request->server;
+    pq_talk *talk = request->talk;
     pq_error err;
     if (!request->silent)
         pq_serve_sent(
-            server,
-            pq_message_file_result(pq_serve_queue(server), &request->id, bytes, sha256, mode, &err),
+            talk,
+            pq_message_file_result(pq_serve_queue(talk), &request->id, bytes, sha256, mode, &err),
             &err);
     pq_serve_request_free(request);
+}
+
+/* A relative path begins where the client is. The caller frees it. */
+static char *local_path(const pq_talk *talk, const char *path, pq_error *err)
+{
+    char *whole = NULL;
+    if (path[0] == '/' || talk->cwd == NULL)
+        whole = strdup(path);
+    else if (asprintf(&whole, "%s/%s", talk->cwd, path) < 0)
+        whole = NULL;
+    if (whole == NULL)
+        pq_fail(err, PQ_E_NOMEM, "out of memory");
+    return whole;
 }
 
 /* ---- put_file ---- */
@@ -76,7 +89,8 @@ static int open_source(pq_request *request, const char *path, pq_put_request *pu
     return 0;
 }
 
-static int start_put(pq_request *request, const pq_message *message, const char *key, pq_error *err)
+static int start_put(pq_request *request, const pq_message *message, const char *local,
+                     const char *key, pq_error *err)
 {
     static const pq_put_events events = {
         .progress = on_progress, .content_wanted = on_content_wanted, .done = on_put};
@@ -89,31 +103,41 @@ static int start_put(pq_request *request, const pq_message *message, const char 
         .size = (int64_t)message->payload_bytes,
         .resume_key = key,
     };
-    if (file->in_path != NULL && open_source(request, file->in_path, &put, err) < 0)
+    if (local != NULL && open_source(request, local, &put, err) < 0)
         return -1;
-    request->payload_end = file->in_path != NULL;
+    request->payload_end = local != NULL;
     request->progress_due = pq_now() + PROGRESS_MS;
     request->put = pq_put_start(request->session, &put, &events, request, err);
     return request->put != NULL ? 0 : -1;
 }
 
-int pq_serve_put(pq_server *server, const pq_message *message, pq_buf *payload, bool receiving,
+static int put_local(pq_request *request, const pq_message *message, const pq_config *config,
+                     pq_error *err)
+{
+    const pq_message_file *file = &message->file;
+    char *local = local_path(request->talk, file->in_path, err);
+    if (local == NULL)
+        return -1;
+    char *key = pq_resume_key(config, "put", request->vm, local, file->out_path);
+    int started = start_put(request, message, local, key, err);
+    free(key);
+    free(local);
+    return started;
+}
+
+int pq_serve_put(pq_talk *talk, const pq_message *message, pq_buf *payload, bool receiving,
                  pq_request **ret_request, pq_rpc_code *ret_code, pq_error *err)
 {
     pq_config *config;
-    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
+    pq_request *request = pq_serve_request_new(talk, message, &config, ret_code, err);
     if (request == NULL)
         return -1;
-    const pq_message_file *file = &message->file;
-    char *key = file->in_path != NULL
-                    ? pq_resume_key(config, "put", request->vm, file->in_path, file->out_path)
-                    : NULL;
-    pq_config_free(config);
     request->receiving = receiving;
     request->payload = *payload;
     *payload = (pq_buf){0};
-    int started = start_put(request, message, key, err);
-    free(key);
+    int started = message->file.in_path != NULL ? put_local(request, message, config, err)
+                                                : start_put(request, message, NULL, NULL, err);
+    pq_config_free(config);
     if (started < 0) {
         *ret_code = pq_serve_refusal(message, err);
         pq_serve_request_free(request);
@@ -137,20 +161,17 @@ static void on_fetched(void *context, const pq_error *err, const pq_fetch_result
                result->mode);
 }
 
-int pq_serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *ret_code,
-                   pq_error *err)
+static int start_fetch(pq_request *request, const pq_message_file *file, const pq_config *config,
+                       pq_error *err)
 {
     static const pq_fetch_events events = {.progress = on_progress, .done = on_fetched};
-    pq_config *config;
-    pq_request *request = pq_serve_request_new(server, message, &config, ret_code, err);
-    if (request == NULL)
+    char *local = local_path(request->talk, file->out_path, err);
+    if (local == NULL)
         return -1;
-    const pq_message_file *file = &message->file;
-    char *key = pq_resume_key(config, "fetch", request->vm, file->out_path, file->in_path);
-    pq_config_free(config);
+    char *key = pq_resume_key(config, "fetch", request->vm, local, file->in_path);
     pq_fetch_request fetch = {
         .remote_path = file->in_path,
-        .local_path = file->out_path,
+        .local_path = local,
         .fd = -1,
         .mode = file->mode,
         .resume_key = key,
@@ -158,7 +179,19 @@ int pq_serve_fetch(pq_server *server, const pq_message *message, pq_rpc_code *re
     request->progress_due = pq_now() + PROGRESS_MS;
     request->fetch = pq_fetch_start(request->session, &fetch, &events, request, err);
     free(key);
-    if (request->fetch != NULL)
+    free(local);
+    return request->fetch != NULL ? 0 : -1;
+}
+
+int pq_serve_fetch(pq_talk *talk, const pq_message *message, pq_rpc_code *ret_code, pq_error *err)
+{
+    pq_config *config;
+    pq_request *request = pq_serve_request_new(talk, message, &config, ret_code, err);
+    if (request == NULL)
+        return -1;
+    int started = start_fetch(request, &message->file, config, err);
+    pq_config_free(config);
+    if (started == 0)
         return 0;
     *ret_code = pq_serve_refusal(message, err);
     pq_serve_request_free(request);

@@ -1,34 +1,32 @@
 /* What the client sends: frames taken apart, messages handed on. */
-#include <unistd.h>
-
 #include "shim/serve.h"
 #include "transport/base/fd.h"
 
-static serve_frame *current(pq_server *server)
+static serve_frame *current(pq_talk *talk)
 {
-    return &server->input.frame;
+    return &talk->input.frame;
 }
 
-static void refuse_frame(pq_server *server, pq_rpc_code code)
+static void refuse_frame(pq_talk *talk, pq_rpc_code code)
 {
-    current(server)->refused = true;
-    current(server)->code = code;
+    current(talk)->refused = true;
+    current(talk)->code = code;
 }
 
 /* ---- the beginning of a frame ---- */
 
-static bool is_in_flight(const pq_server *server, const pq_id *id)
+static bool is_in_flight(const pq_talk *talk, const pq_id *id)
 {
-    return pq_serve_request_find(server, id) != NULL ||
-           (pq_id_is_set(&server->close_id) && pq_id_equal(&server->close_id, id));
+    return pq_serve_request_find(talk, id) != NULL ||
+           (pq_id_is_set(&talk->close_id) && pq_id_equal(&talk->close_id, id));
 }
 
 /* A `stdin` for a request that has ended, or takes none, is skipped. */
-static void begin_stdin(pq_server *server)
+static void begin_stdin(pq_talk *talk)
 {
-    serve_frame *frame = current(server);
+    serve_frame *frame = current(talk);
     const pq_message *message = &frame->message;
-    pq_request *request = pq_serve_request_find(server, &message->target);
+    pq_request *request = pq_serve_request_find(talk, &message->target);
     pq_error err;
     if (request == NULL || !request->streams)
         return;
@@ -40,9 +38,9 @@ static void begin_stdin(pq_server *server)
 }
 
 /* A payload that is collected, or a request that begins before its payload is here. */
-static int begin_payload(pq_server *server, pq_rpc_code *ret_code, pq_error *err)
+static int begin_payload(pq_talk *talk, pq_rpc_code *ret_code, pq_error *err)
 {
-    serve_frame *frame = current(server);
+    serve_frame *frame = current(talk);
     const pq_message *message = &frame->message;
     size_t bytes = (size_t)message->payload_bytes;
     frame->collects = bytes <= SERVE_COLLECT_BYTES;
@@ -51,27 +49,26 @@ static int begin_payload(pq_server *server, pq_rpc_code *ret_code, pq_error *err
     if (frame->collects)
         return bytes > 0 ? pq_buf_reserve(&frame->payload, bytes, err) : 0;
     return message->method == PQ_METHOD_PUT_FILE
-               ? pq_serve_put(server, message, &frame->payload, true, &frame->request, ret_code,
-                              err)
-               : pq_serve_exec(server, message, &frame->payload, true, &frame->request, ret_code,
+               ? pq_serve_put(talk, message, &frame->payload, true, &frame->request, ret_code, err)
+               : pq_serve_exec(talk, message, &frame->payload, true, &frame->request, ret_code,
                                err);
 }
 
-static void begin_frame(pq_server *server)
+static void begin_frame(pq_talk *talk)
 {
-    serve_input *input = &server->input;
+    serve_input *input = &talk->input;
     serve_frame *frame = &input->frame;
     pq_message *message = &frame->message;
     pq_rpc_code code;
     if (pq_message_parse(message, &input->decoder.frame, &code, &frame->reason) < 0 ||
-        pq_message_admit(&server->conversation, message, is_in_flight(server, &message->id), &code,
+        pq_message_admit(&talk->protocol, message, is_in_flight(talk, &message->id), &code,
                          &frame->reason) < 0)
-        refuse_frame(server, code);
+        refuse_frame(talk, code);
     else if (message->method == PQ_METHOD_STDIN)
-        begin_stdin(server);
+        begin_stdin(talk);
     else if ((message->method == PQ_METHOD_EXEC_COMMAND || message->method == PQ_METHOD_PUT_FILE) &&
-             begin_payload(server, &code, &frame->reason) < 0)
-        refuse_frame(server, code);
+             begin_payload(talk, &code, &frame->reason) < 0)
+        refuse_frame(talk, code);
 }
 
 /* ---- its payload ---- */
@@ -85,14 +82,14 @@ static void stream_piece(pq_request *request, const char *bytes, size_t length)
         pq_serve_request_pump(request);
 }
 
-static void take_piece(pq_server *server, const char *bytes, size_t length)
+static void take_piece(pq_talk *talk, const char *bytes, size_t length)
 {
-    serve_frame *frame = current(server);
+    serve_frame *frame = current(talk);
     if (frame->refused)
         return;
     if (frame->collects) {
         if (pq_buf_add(&frame->payload, bytes, length, &frame->reason) < 0)
-            refuse_frame(server, PQ_RPC_FAILED);
+            refuse_frame(talk, PQ_RPC_FAILED);
     } else if (frame->request != NULL && frame->begun) {
         stream_piece(frame->request, bytes, length);
     } else if (frame->request != NULL) {
@@ -102,34 +99,34 @@ static void take_piece(pq_server *server, const char *bytes, size_t length)
 
 /* ---- its end ---- */
 
-static void close_conversation(pq_server *server, const pq_message *message)
+static void close_conversation(pq_talk *talk, const pq_message *message)
 {
-    server->conversation.closing = true;
-    server->close_id = message->id;
-    pq_serve_settle(server);
+    talk->protocol.closing = true;
+    talk->close_id = message->id;
+    pq_serve_settle(talk);
 }
 
-static int carry_out(pq_server *server, pq_rpc_code *code, pq_error *err)
+static int carry_out(pq_talk *talk, pq_rpc_code *code, pq_error *err)
 {
-    serve_frame *frame = current(server);
+    serve_frame *frame = current(talk);
     const pq_message *message = &frame->message;
     pq_request *request;
     switch (message->method) {
     case PQ_METHOD_HELLO:
-        return pq_serve_hello(server, message, code, err);
+        return pq_serve_hello(talk, message, code, err);
     case PQ_METHOD_EXEC_COMMAND:
-        return pq_serve_exec(server, message, &frame->payload, false, &request, code, err);
+        return pq_serve_exec(talk, message, &frame->payload, false, &request, code, err);
     case PQ_METHOD_PUT_FILE:
-        return pq_serve_put(server, message, &frame->payload, false, &request, code, err);
+        return pq_serve_put(talk, message, &frame->payload, false, &request, code, err);
     case PQ_METHOD_FETCH_FILE:
-        return pq_serve_fetch(server, message, code, err);
+        return pq_serve_fetch(talk, message, code, err);
     case PQ_METHOD_PING:
-        return pq_serve_ping(server, message, code, err);
+        return pq_serve_ping(talk, message, code, err);
     case PQ_METHOD_CANCEL:
-        pq_serve_cancel(server, message);
+        pq_serve_cancel(talk, message);
         return 0;
     case PQ_METHOD_CLOSE:
-        close_conversation(server, message);
+        close_conversation(talk, message);
         return 0;
     case PQ_METHOD_STDIN:
     case PQ_METHOD_NONE:
@@ -156,16 +153,16 @@ static void forget_frame(serve_frame *frame)
     *frame = (serve_frame){0};
 }
 
-static void end_frame(pq_server *server)
+static void end_frame(pq_talk *talk)
 {
-    serve_frame *frame = current(server);
+    serve_frame *frame = current(talk);
     pq_rpc_code code;
     if (frame->request != NULL)
         end_payload(frame);
-    else if (!frame->refused && !frame->begun && carry_out(server, &code, &frame->reason) < 0)
-        refuse_frame(server, code);
+    else if (!frame->refused && !frame->begun && carry_out(talk, &code, &frame->reason) < 0)
+        refuse_frame(talk, code);
     if (frame->refused)
-        pq_serve_error(server, &frame->message.id, frame->code, &frame->reason);
+        pq_serve_error(talk, &frame->message.id, frame->code, &frame->reason);
     forget_frame(frame);
 }
 
@@ -173,45 +170,45 @@ static void end_frame(pq_server *server)
 
 /* The request of a frame that was cut off, and those whose stdin was: its end must not pass for the
  * whole. */
-static void cut_off(pq_server *server)
+static void cut_off(pq_talk *talk)
 {
-    pq_request *receiving = current(server)->request;
+    pq_request *receiving = current(talk)->request;
     if (receiving != NULL && receiving->receiving) {
         receiving->silent = true;
         pq_serve_request_cancel(receiving);
     }
-    for (pq_request *request = server->requests, *next; request != NULL; request = next) {
+    for (pq_request *request = talk->requests, *next; request != NULL; request = next) {
         next = request->next;
         if (request->streams && !request->window.eof)
             pq_serve_request_cancel(request);
     }
 }
 
-static void end_of_input(pq_server *server)
+static void end_of_input(pq_talk *talk)
 {
     pq_error err;
     int status = 0;
-    if (pq_frame_finish(&server->input.decoder, &err) < 0) {
-        pq_serve_error(server, NULL, PQ_RPC_PARSE_ERROR, &err);
+    if (pq_frame_finish(&talk->input.decoder, &err) < 0) {
+        pq_serve_error(talk, NULL, PQ_RPC_PARSE_ERROR, &err);
         status = PQ_EXIT_FAILURE;
     }
-    pq_serve_end(server, status);
-    cut_off(server);
+    pq_serve_end(talk, status);
+    cut_off(talk);
 }
 
-static void malformed(pq_server *server, const pq_error *err)
+static void malformed(pq_talk *talk, const pq_error *err)
 {
-    pq_serve_error(server, NULL, PQ_RPC_PARSE_ERROR, err);
-    pq_serve_end(server, PQ_EXIT_FAILURE);
-    cut_off(server);
+    pq_serve_error(talk, NULL, PQ_RPC_PARSE_ERROR, err);
+    pq_serve_end(talk, PQ_EXIT_FAILURE);
+    cut_off(talk);
 }
 
 /* ---- reading ---- */
 
-static bool takes_input(const pq_server *server)
+static bool takes_input(const pq_talk *talk)
 {
-    const serve_frame *frame = &server->input.frame;
-    return !server->input.ended && !server->paused && !server->broken &&
+    const serve_frame *frame = &talk->input.frame;
+    return !talk->input.ended && !talk->paused && !talk->broken &&
            (frame->request == NULL || !pq_serve_request_is_full(frame->request));
 }
 
@@ -219,63 +216,63 @@ static void on_readable(void *context, int events);
 
 static void decode(void *context)
 {
-    pq_server *server = context;
-    serve_input *input = &server->input;
+    pq_talk *talk = context;
+    serve_input *input = &talk->input;
     pq_frame_event event = {.happened = PQ_FRAME_END};
     pq_error err;
-    while (takes_input(server)) {
+    while (takes_input(talk)) {
         if (pq_frame_step(&input->decoder, &input->left, &event, &err) < 0) {
-            malformed(server, &err);
+            malformed(talk, &err);
             return;
         }
         if (event.happened == PQ_FRAME_MORE)
             break;
         if (event.happened == PQ_FRAME_HEADER)
-            begin_frame(server);
+            begin_frame(talk);
         else if (event.happened == PQ_FRAME_PIECE)
-            take_piece(server, event.bytes, event.length);
+            take_piece(talk, event.bytes, event.length);
         else
-            end_frame(server);
+            end_frame(talk);
     }
-    if (takes_input(server))
-        pq_watch_start(server->loop, &input->watch, STDIN_FILENO, PQ_READABLE, on_readable, server);
+    if (takes_input(talk))
+        pq_watch_start(talk->loop, &input->watch, input->fd, PQ_READABLE, on_readable, talk);
 }
 
 static void on_readable(void *context, int events)
 {
-    pq_server *server = context;
-    serve_input *input = &server->input;
+    pq_talk *talk = context;
+    serve_input *input = &talk->input;
     pq_error err;
     size_t got;
     (void)events;
     pq_watch_stop(&input->watch);
-    if (pq_read_some(STDIN_FILENO, input->bytes, sizeof input->bytes, &got, &err) < 0) {
-        pq_log_error(&err, "reading stdin");
+    if (pq_read_some(input->fd, input->bytes, sizeof input->bytes, &got, &err) < 0) {
+        pq_serve_complain(talk, &err, "reading stdin");
         got = 0;
     }
     if (got == 0) {
-        end_of_input(server);
+        end_of_input(talk);
         return;
     }
     input->left = (pq_frame_input){input->bytes, got};
-    decode(server);
+    decode(talk);
 }
 
-void pq_serve_input_start(pq_server *server)
+void pq_serve_input_start(pq_talk *talk, int fd)
 {
-    pq_watch_start(server->loop, &server->input.watch, STDIN_FILENO, PQ_READABLE, on_readable,
-                   server);
+    talk->input.fd = fd;
+    pq_watch_start(talk->loop, &talk->input.watch, fd, PQ_READABLE, on_readable, talk);
 }
 
-void pq_serve_input_resume(pq_server *server)
+void pq_serve_input_resume(pq_talk *talk)
 {
-    if (takes_input(server) && !pq_watch_is_running(&server->input.watch))
-        pq_defer_start(server->loop, &server->input.more, decode, server);
+    if (takes_input(talk) && !pq_watch_is_running(&talk->input.watch))
+        pq_defer_start(talk->loop, &talk->input.more, decode, talk);
 }
 
-void pq_serve_input_stop(pq_server *server)
+void pq_serve_input_stop(pq_talk *talk)
 {
-    server->input.ended = true;
-    pq_watch_stop(&server->input.watch);
-    pq_defer_stop(&server->input.more);
+    talk->input.ended = true;
+    pq_watch_stop(&talk->input.watch);
+    pq_defer_stop(&talk->input.more);
 }

@@ -4,10 +4,11 @@
 
 #include "shim/serve.h"
 #include "transport/base/fd.h"
+#include "transport/config/pack.h"
 
-pq_request *pq_serve_request_find(const pq_server *server, const pq_id *id)
+pq_request *pq_serve_request_find(const pq_talk *talk, const pq_id *id)
 {
-    pq_request *request = server->requests;
+    pq_request *request = talk->requests;
     while (request != NULL && !pq_id_equal(&request->id, id))
         request = request->next;
     return request;
@@ -15,23 +16,24 @@ pq_request *pq_serve_request_find(const pq_server *server, const pq_id *id)
 
 /* ---- beginning ---- */
 
-static const char *named_vm(const pq_server *server, const pq_message *message)
+static const char *named_vm(const pq_talk *talk, const pq_message *message)
 {
-    return message->vm != NULL ? message->vm : server->hello_vm;
+    return message->vm != NULL ? message->vm : talk->hello_vm;
 }
 
 /* The options of this request, and the session they lead to. */
-static int find_session(pq_server *server, const pq_message *message, pq_config *config,
+static int find_session(pq_talk *talk, const pq_message *message, pq_config *config,
                         const char **ret_vm, pq_session **ret, pq_error *err)
 {
-    if (message->options != NULL && pq_config_apply_request(config, message->options, err) < 0)
+    if (message->options != NULL && (pq_config_apply_request(config, message->options, err) < 0 ||
+                                     pq_config_resolve_paths(config, talk->cwd, err) < 0))
         return -1;
-    if (pq_config_select_vm(config, named_vm(server, message), ret_vm, err) < 0)
+    if (pq_config_select_vm(config, named_vm(talk, message), ret_vm, err) < 0)
         return -1;
-    return pq_targets_get(server->targets, config, *ret_vm, ret, err);
+    return pq_targets_get(talk->server->targets, config, *ret_vm, ret, err);
 }
 
-static pq_request *make(pq_server *server, const pq_message *message, pq_session *session,
+static pq_request *make(pq_talk *talk, const pq_message *message, pq_session *session,
                         pq_error *err)
 {
     pq_request *request = calloc(1, sizeof *request);
@@ -39,28 +41,28 @@ static pq_request *make(pq_server *server, const pq_message *message, pq_session
         pq_fail(err, PQ_E_NOMEM, "out of memory");
         return NULL;
     }
-    request->server = server;
+    request->talk = talk;
     request->id = message->id;
     request->method = message->method;
     request->session = session;
     request->fd = -1;
-    request->next = server->requests;
-    request->link = &server->requests;
+    request->next = talk->requests;
+    request->link = &talk->requests;
     if (request->next != NULL)
         request->next->link = &request->next;
-    server->requests = request;
+    talk->requests = request;
     return request;
 }
 
-pq_request *pq_serve_request_new(pq_server *server, const pq_message *message,
-                                 pq_config **ret_config, pq_rpc_code *ret_code, pq_error *err)
+pq_request *pq_serve_request_new(pq_talk *talk, const pq_message *message, pq_config **ret_config,
+                                 pq_rpc_code *ret_code, pq_error *err)
 {
     const char *vm;
     pq_session *session;
     pq_request *request = NULL;
-    pq_config *config = pq_config_copy(server->config, err);
-    if (config != NULL && find_session(server, message, config, &vm, &session, err) == 0)
-        request = make(server, message, session, err);
+    pq_config *config = pq_config_copy(talk->config, err);
+    if (config != NULL && find_session(talk, message, config, &vm, &session, err) == 0)
+        request = make(talk, message, session, err);
     if (request == NULL) {
         pq_config_free(config);
         *ret_code = pq_serve_refusal(message, err);
@@ -84,19 +86,20 @@ pq_rpc_code pq_serve_refusal(const pq_message *message, pq_error *err)
 
 void pq_serve_request_free(pq_request *request)
 {
-    pq_server *server = request->server;
+    pq_talk *talk = request->talk;
     *request->link = request->next;
     if (request->next != NULL)
         request->next->link = request->link;
-    if (server->input.frame.request == request) {
-        server->input.frame.request = NULL;
-        pq_serve_input_resume(server);
+    if (talk->input.frame.request == request) {
+        talk->input.frame.request = NULL;
+        pq_serve_input_resume(talk);
     }
     pq_close(&request->fd);
     pq_buf_done(&request->payload);
     pq_buf_done(&request->held);
+    pq_memory_note_done(&request->note);
     free(request);
-    pq_serve_settle(server);
+    pq_serve_settle(talk);
 }
 
 /* A command that was cancelled may have been carried out in part, which `done` would not say. */
@@ -120,7 +123,7 @@ void pq_serve_request_failed(pq_request *request, const pq_error *err)
         }
     }
     if (!request->silent)
-        pq_serve_error(request->server, &request->id, code, &answer);
+        pq_serve_error(request->talk, &request->id, code, &answer);
     pq_serve_request_free(request);
 }
 
@@ -164,9 +167,9 @@ void pq_serve_request_drop(pq_request *request)
 }
 
 /* A request may end while it is cancelled, but no other one does. */
-void pq_serve_cancel_all(pq_server *server)
+void pq_serve_cancel_all(pq_talk *talk)
 {
-    for (pq_request *request = server->requests, *next; request != NULL; request = next) {
+    for (pq_request *request = talk->requests, *next; request != NULL; request = next) {
         next = request->next;
         pq_serve_request_cancel(request);
     }
@@ -217,7 +220,7 @@ void pq_serve_request_pump(pq_request *request)
     if (request->payload.length > 0)
         return;
     if (request->receiving)
-        pq_serve_input_resume(request->server);
+        pq_serve_input_resume(request->talk);
     else
         pass_end(request);
 }

@@ -24,6 +24,7 @@
 
 #include "transport/base/buf.h"
 #include "transport/base/error.h"
+#include "transport/base/json.h"
 #include "transport/loop/loop.h"
 
 /* What one call can carry. Values may shrink while running, when a server refuses a size. */
@@ -62,6 +63,10 @@ typedef void (*pq_exec_start_fn)(void *context, const pq_error *err, int64_t pid
 typedef void (*pq_exec_status_fn)(void *context, const pq_error *err, pq_exec_status *status);
 typedef void (*pq_file_read_fn)(void *context, const pq_error *err, pq_buf *bytes, bool eof);
 typedef void (*pq_agent_done_fn)(void *context, const pq_error *err);
+typedef void (*pq_agent_query_fn)(void *context, const pq_error *err, const pq_json *result);
+
+/* Longest name of a query, such as "network-get-interfaces". */
+#define PQ_AGENT_QUERY_NAME_MAX 47
 
 /* A backend's operations; programs call the pq_agent_* functions below. */
 typedef struct pq_agent_ops {
@@ -72,6 +77,7 @@ typedef struct pq_agent_ops {
     pq_agent_op *(*file_read)(pq_agent *agent, const char *path, uint64_t offset, size_t count,
                               pq_file_read_fn done, void *context);
     pq_agent_op *(*ping)(pq_agent *agent, pq_agent_done_fn done, void *context);
+    pq_agent_op *(*query)(pq_agent *agent, const char *name, pq_agent_query_fn done, void *context);
     bool (*was_sent)(const pq_agent_op *op);
     void (*drop)(pq_agent_op *op);
     const pq_agent_limits *(*limits)(const pq_agent *agent);
@@ -112,6 +118,18 @@ static inline pq_agent_op *pq_agent_file_read(pq_agent *agent, const char *path,
 static inline pq_agent_op *pq_agent_ping(pq_agent *agent, pq_agent_done_fn done, void *context)
 {
     return agent->ops->ping(agent, done, context);
+}
+
+/* Asks the agent what it can tell of its guest: `name` is the command without "guest-", one that
+ * takes no arguments and changes nothing, such as "get-osinfo"; lower-case letters and "-" only,
+ * anything else ends with INTERNAL. `result` is what the agent returned, of a form that nobody has
+ * checked, at most 1 MiB of JSON (PQ_JSON_DEPTH_MAX, PQ_JSON_VALUES_MAX), and valid during the
+ * callback. Idempotent. Commands that the agent lacks end with UNSUPPORTED, those that it was
+ * forbidden with AGENT_DISABLED. */
+static inline pq_agent_op *pq_agent_query(pq_agent *agent, const char *name, pq_agent_query_fn done,
+                                          void *context)
+{
+    return agent->ops->query(agent, name, done, context);
 }
 
 /* False while certainly no server has the operation's request. */

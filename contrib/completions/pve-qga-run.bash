@@ -4,15 +4,15 @@
 _pve_qga_run()
 {
     local shared=" --host -H --port --via --user -u --password-file --password-fd --password-command --token-id --token-secret-file --token-secret-fd --token-secret-command --otp-file --otp-fd --otp-command --validate-certs --no-validate-certs --fingerprint --ca-file --tls-min --proxy --proxy-userpwd-file --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --overlap --no-overlap --config --trace --print-config --verbose -v --quiet -q --help -h --version -V"
-    local with_file=" --password-file --token-secret-file --otp-file --ca-file --proxy-userpwd-file --config --trace "
-    local with_value=" --host -H --port --user -u --password-fd --password-command --token-id --token-secret-fd --token-secret-command --otp-fd --otp-command --fingerprint --proxy --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --shell --env -e --cwd -C --mode -m "
-    local commands="exec put fetch ping serve help"
+    local with_file=" --password-file --token-secret-file --otp-file --ca-file --proxy-userpwd-file --config --trace --control-path "
+    local with_value=" --host -H --port --user -u --password-fd --password-command --token-id --token-secret-fd --token-secret-command --otp-fd --otp-command --fingerprint --proxy --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --shell --env -e --cwd -C --mode -m --host --control-persist "
+    local commands="exec put fetch ping list inventory serve control help"
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local command='' own='' words='' files='' word
 
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $word in
-        exec|put|fetch|ping|serve|help)
+        exec|put|fetch|ping|list|inventory|serve|control|help)
             command=$word
             break ;;
         esac
@@ -27,8 +27,14 @@ _pve_qga_run()
         own=" --mode -m --recursive -r --partial" ;;
     ping)
         own="" ;;
+    list)
+        own=" --all -a" ;;
+    inventory)
+        own=" --all -a --list --host" ;;
     serve)
-        own="" ;;
+        own=" --control-persist --control-path" ;;
+    control)
+        own=" --control-path" ;;
     help)
         own="" ;;
     esac

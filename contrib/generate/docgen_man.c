@@ -122,21 +122,24 @@ static void put_commands(FILE *out, const pq_program *program)
     }
 }
 
+static void put_variable(FILE *out, const pq_option *option)
+{
+    bool is_secret = option->type == PQ_TYPE_SECRET;
+    if (option->environment == NULL)
+        return;
+    fputs(".TP\n", out);
+    put_bold(out, option->environment);
+    fputs(is_secret ? "\nThe secret itself; otherwise as \\fB\\-\\-" : "\nAs \\fB\\-\\-", out);
+    put_text(out, option->name);
+    fputs(is_secret ? "\\-file\\fR and its like.\n" : "\\fR.\n", out);
+}
+
 static void put_environment(FILE *out, const pq_program *program)
 {
-    (void)program;
-    for (size_t i = 0; i < PQ_OPT_COUNT; i++) {
-        if (pq_options[i].environment == NULL)
-            continue;
-        fputs(".TP\n", out);
-        put_bold(out, pq_options[i].environment);
-        fputs(pq_options[i].type == PQ_TYPE_SECRET ? "\nThe secret itself; otherwise as \\fB\\-\\-"
-                                                   : "\nAs \\fB\\-\\-",
-              out);
-        put_text(out, pq_options[i].name);
-        fputs(pq_options[i].type == PQ_TYPE_SECRET ? "\\-file\\fR and its like.\n" : "\\fR.\n",
-              out);
-    }
+    for (size_t i = 0; i < PQ_OPT_COUNT; i++)
+        put_variable(out, &pq_options[i]);
+    for (size_t i = 0; i < program->row_count; i++)
+        put_variable(out, &program->rows[i]);
 }
 
 static const struct {

@@ -3,8 +3,9 @@
 One transfer of ours is recorded in the lab. Of its requests those that carry content are replayed by ``replay.c``:
 
 - of a put, the ``exec`` calls whose arguments, beyond the script, are at least ``_CONTENT_BYTES`` long;
-- of a fetch, the ``file-read`` calls. A file that is gone by now (a slice or a compressed copy that was made
-  for the transfer) is replaced by one of the same length with other bytes;
+- of a fetch, the ``file-read`` calls. The files that the transfer made in the guest and removes again (packed
+  sections, slices) are read as stand-ins of the same length, made beforehand, of random bytes: these, as what is
+  packed, cannot be compressed further. That somebody has to make them is no part of the ceiling;
 - if a put is one command, or a fetch has no reads, each ``exec`` with its ``exec-status``: the end, or the content,
   cannot be had with less.
 
@@ -38,6 +39,7 @@ _SHORT_TRIAL_S = 2.0
 _REAPERS = 3
 _IDLE_S = 60.0
 _WATCHED = ("/tmp", "/var/tmp", "/root/bench")
+_STAND_IN = "/tmp/bench-stand-in-"
 _BASE = "/api2/json"
 
 
@@ -92,6 +94,10 @@ class _Recorded:
         return str(self.entry["target"])
 
     @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    @property
     def body(self) -> Path:
         return self.directory / f"{self.entry['number']}.body"
 
@@ -122,8 +128,10 @@ class Ceiling:
         body.write_text(json.dumps({"command": ["/bin/true"]}))
         return Tape([Line("POST", f"{_BASE}/nodes/{self._node(vmid)}/qemu/{vmid}/agent/exec", body)], pairs=True)
 
-    def record(self, vmid: int, transfer: Callable[[], object], *, put: bool) -> Tape:
-        """Record a transfer of ours. Its tape stays good until the next recording."""
+    def record(self, vmid: int, transfer: Callable[[], object], *, fetched: str | None) -> Tape:
+        """Record a transfer of ours, a put unless ``fetched`` names a guest's file. Its tape stays good until the
+        next recording, or until ``clean``.
+        """
         tape = self._directory / "tape"
         shutil.rmtree(tape, ignore_errors=True)
         self._lab.record(tape)
@@ -135,34 +143,33 @@ class Ceiling:
         recorded = [_Recorded(tape, entry) for entry in index if entry["status"] == 200]
         execs = [request for request in recorded if request.entry["kind"] == "exec"]
         reads = [request for request in recorded if request.entry["kind"] == "file-read"]
-        if put:
+        if fetched is None:
             execs = [request for request in execs if request.content_bytes() >= _CONTENT_BYTES]
         elif reads:
-            return Tape(self._reads(vmid, reads))
+            return Tape(self._reads(vmid, reads, fetched))
         if not execs:
             raise CeilingError("no request carries content")
         # Without reads the content came in answers of exec-status.
-        return Tape([Line("POST", exec.target, exec.body) for exec in execs], pairs=not put or len(execs) == 1)
+        return Tape(
+            [Line("POST", exec.target, exec.body) for exec in execs], pairs=fetched is not None or len(execs) == 1
+        )
 
-    def _reads(self, vmid: int, reads: list[_Recorded]) -> list[Line]:
-        """The reads of a fetch, with stand-ins for files that are gone."""
+    def _reads(self, vmid: int, reads: list[_Recorded], fetched: str) -> list[Line]:
+        """The reads of a fetch, of stand-ins but for those of the fetched file itself."""
+        queries = [{name: values[0] for name, values in parse_qs(read.query).items()} for read in reads]
         lengths: dict[str, int] = {}
-        queries = [parse_qs(read.target.partition("?")[2]) for read in reads]
         for read, query in zip(reads, queries):
-            end = int(query.get("offset", ["0"])[0]) + read.answer["bytes-read"]
-            lengths[query["file"][0]] = max(end, lengths.get(query["file"][0], 0))
-        guest = self._lab.guest(vmid)
-        names = dict.fromkeys(lengths)
+            end = int(query.get("offset", "0")) + read.answer["bytes-read"]
+            lengths[query["file"]] = max(end, lengths.get(query["file"], 0))
+        lengths.pop(fetched, None)
+        names = {fetched: fetched}
         for number, (name, length) in enumerate(lengths.items()):
-            names[name] = name
-            if guest.run(["test", "-f", name]).exit_code != 0:
-                names[name] = f"/tmp/bench-stand-in-{number}"
-                guest.run(["sh", "-c", f"head -c {length} /dev/urandom >{names[name]}"], timeout_s=120)
-        lines = []
-        for read, query in zip(reads, queries):
-            fields = {key: values[0] for key, values in query.items()} | {"file": names[query["file"][0]]}
-            lines.append(Line("GET", read.target.partition("?")[0] + "?" + urlencode(fields)))
-        return lines
+            names[name] = f"{_STAND_IN}{number}"
+            self._run(vmid, f"head -c {length} /dev/urandom >{names[name]}")
+        return [
+            Line("GET", read.target.partition("?")[0] + "?" + urlencode(query | {"file": names[query["file"]]}))
+            for read, query in zip(reads, queries)
+        ]
 
     # ---- replaying ----
 
@@ -242,4 +249,9 @@ class Ceiling:
 
     def clean(self, vmid: int) -> None:
         """Remove the stand-ins of a fetch."""
-        self._lab.guest(vmid).run(["sh", "-c", "rm -f /tmp/bench-stand-in-*"])
+        self._run(vmid, f"rm -f {_STAND_IN}*")
+
+    def _run(self, vmid: int, script: str) -> None:
+        done = self._lab.guest(vmid).run(["sh", "-c", script], timeout_s=120)
+        if done.exit_code != 0:
+            raise CeilingError(f"{script}: {done.stderr.decode('utf-8', 'replace').strip()}")

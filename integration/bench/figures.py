@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from ansible_figures import Plays
+
 MIB = 1024 * 1024
 Cell = dict[str, Any]
 
@@ -14,6 +16,7 @@ class Figures:
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results
+        self.plays = Plays(results.get("plays", []))
         self._cells: dict[tuple[str, int], Cell] = {(cell["case"], cell["vmid"]): cell for cell in results["cells"]}
 
     @property
@@ -93,6 +96,12 @@ def times_text(ratio: float | None) -> str:
 
 def percent_text(share: float | None) -> str:
     return NOTHING if share is None else f"{share * 100:.0f} %"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table of Markdown whose first column has the names."""
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def number_text(number: float | None, unit: str = "", digits: int = 1) -> str:

@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from lab.profiles import DEFAULT_PROFILE
 from prepare import PeerFiles
 
 
@@ -21,18 +22,22 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def versions(program: Path, peer: PeerFiles | None, profile: str) -> dict[str, str]:
+def versions(program: Path, peer: PeerFiles) -> dict[str, str]:
     """Everything whose version matters."""
     told = {
-        name: _version([command, "--version"])
-        for name, command in (("qemu-ga", "qemu-ga"), ("QEMU", "qemu-system-x86_64"))
+        name: _version(command)
+        for name, command in (
+            ("qemu-ga", ["qemu-ga", "--version"]),
+            ("QEMU", ["qemu-system-x86_64", "--version"]),
+            ("OpenSSH", ["ssh", "-V"]),
+        )
     }
     return {
         "pve-qga-run": _version([str(program), "--version"]),
-        **(peer.versions() if peer else {}),
+        **peer.versions(),
         **told,
         "Python": platform.python_version(),
-        "lab profile": profile,
+        "lab profile": DEFAULT_PROFILE,
     }
 
 

@@ -98,8 +98,8 @@ class Bench:
         """A tape of a run of ours, which counts if it is so long that what recording costs vanishes in it."""
         recorded = Result(case.name, vmid, case.size)
         self._make_ready(case, vmid)
-        put = case.action == "put"
-        tape = self._ceiling.record(vmid, lambda: self._sample(self._ours, case, vmid, recorded), put=put)
+        fetched = self._remote(case) if case.action == "fetch" else None
+        tape = self._ceiling.record(vmid, lambda: self._sample(self._ours, case, vmid, recorded), fetched=fetched)
         if "ours" in recorded.failures:
             raise ContenderError(recorded.failures["ours"])
         if recorded.ours[0].seconds > _LONG_S:
@@ -180,10 +180,6 @@ class Bench:
         content = prepare.content(case.kind, case.size)
         if case.action == "fetch" and prepare.digest(self._fetched) != prepare.digest(content):
             raise ContenderError("the fetched file is not what the guest has")
-
-    def remove(self, case: Case, vmid: int) -> None:
-        """The guest's copy is needed no more."""
-        self._lab.guest(vmid).run(["rm", "-f", self._remote(case)])
 
     def _settle(self) -> None:
         """Wait until nothing is under way, and count from zero."""

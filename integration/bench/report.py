@@ -6,18 +6,15 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from figures import MIB, NOTHING, Figures, number_text, percent_text, time_text, times_text
-from goals import GOALS
+import ansible_report
+from ansible_figures import WORK_NAMES
+from figures import MIB, NOTHING, Figures, number_text, percent_text, table, time_text, times_text
+from goals import GOALS, Answer
 
 BEGIN = "<!-- made by integration/bench/run --publish: begin -->\n"
 END = "<!-- made by integration/bench/run --publish: end -->\n"
 _KINDS = ("exec", "exec-status", "file-read", "file-write")
 _COSTLY_BYTES = 10 * MIB
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def conditions(figures: Figures) -> str:
@@ -49,7 +46,7 @@ def readme_table(figures: Figures) -> str:
                 _peer_text(figures, case, vmid), times_text(figures.faster(case, vmid)),
             ]  # fmt: skip
         rows.append(row)
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _times(figures: Figures, vmid: int) -> str:
@@ -66,7 +63,7 @@ def _times(figures: Figures, vmid: int) -> str:
             time_text(figures.seconds("ceiling", case, vmid)), percent_text(figures.share(case, vmid)),
             _mode_text(cell), _peer_text(figures, case, vmid), times_text(figures.faster(case, vmid)),
         ])  # fmt: skip
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _mode_text(cell: dict[str, Any]) -> str:
@@ -105,22 +102,24 @@ def _costs(figures: Figures, vmid: int) -> str:
                 number_text(figures.cpu_ms_per_mib(who, case, vmid), "ms"),
                 number_text(figures.peak_mib(who, case, vmid), "MiB"),
             ])  # fmt: skip
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _goals(figures: Figures) -> str:
-    rows = []
+    verdicts = {True: "met: ", False: "**not met**: ", None: ""}
+    rows: list[list[str]] = []
+    answers: list[Answer] = []
     for goal in GOALS:
-        row = [goal.text]
-        for vmid in figures.guests:
-            if vmid in goal.guests:
-                answer = goal.ask(figures, vmid)
-                verdict = {True: "met: ", False: "**not met**: ", None: ""}[answer.met]
-                row.append(verdict + answer.text)
-            else:
-                row.append("")
-        rows.append(row)
-    return _table(["goal", *figures.guests.values()], rows)
+        asked = {vmid: goal.ask(figures, vmid) for vmid in figures.guests if vmid in goal.guests}
+        answers += asked.values()
+        rows.append([goal.text, *(_answer_text(asked.get(vmid), verdicts) for vmid in figures.guests)])
+    counts = [sum(answer.met is verdict for answer in answers) for verdict in verdicts]
+    told = f"{counts[0]} met, {counts[1]} not met, {counts[2]} not measured.\n\n"
+    return told + table(["goal", *figures.guests.values()], rows)
+
+
+def _answer_text(answer: Answer | None, verdicts: dict[bool | None, str]) -> str:
+    return "" if answer is None else verdicts[answer.met] + answer.text
 
 
 def _whole_processes(figures: Figures) -> str:
@@ -143,6 +142,9 @@ def _failures(figures: Figures) -> str:
         f"- {cell['case']}, {figures.guests[cell['vmid']]}, {who}: {reason}\n"
         for cell in figures.results["cells"]
         for who, reason in cell["failures"].items()
+    ] + [
+        f"- Ansible, {WORK_NAMES[work]}, {figures.guests[vmid]}, {who}: {reason}\n"
+        for who, work, vmid, reason in figures.plays.failures()
     ]
     return "\n## What could not be measured\n" + "".join(lines) if lines else ""
 
@@ -166,9 +168,11 @@ def results_page(figures: Figures) -> str:
     """RESULTS.md."""
     page = f"# Speed\n\n{conditions(figures)}\n\n![Seconds, ours, ceiling and peer](speed.svg)\n\n{_METHOD}\n"
     page += f"## Goals\n{_goals(figures)}"
-    for vmid, name in figures.guests.items():
+    measured = figures.guests if figures.cases else {}
+    for vmid, name in measured.items():
         page += f"\n## Times: {name}\n{_times(figures, vmid)}"
-    for vmid, name in figures.guests.items():
+    page += ansible_report.section(figures)
+    for vmid, name in measured.items():
         page += f"\n## Costs: {name}\n{_costs(figures, vmid)}"
     return page + f"\n## Whole processes\n{_whole_processes(figures)}" + _failures(figures)
 
@@ -180,4 +184,5 @@ def into_readme(readme: Path, figures: Figures) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"bench: {readme} has no marks for the table")
-    readme.write_text(f"{before}{BEGIN}{conditions(figures)}\n\n{readme_table(figures)}{END}{after}")
+    tables = f"{readme_table(figures)}\n{ansible_report.readme_table(figures)}"
+    readme.write_text(f"{before}{BEGIN}{conditions(figures)}\n\n{tables}{END}{after}")

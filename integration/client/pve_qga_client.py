@@ -211,6 +211,7 @@ class Client:
         cwd: Optional[str] = None,
         timeout: Optional[float] = None,
         live: bool = True,
+        remember: bool = False,
         options: Optional[Mapping[str, Any]] = None,
         on_stdout: Optional[OnBytes] = None,
         on_stderr: Optional[OnBytes] = None,
@@ -220,6 +221,8 @@ class Client:
         params.update(_text("cmd", cmd))
         if not live:
             params["live"] = False
+        if remember:
+            params["remember"] = True
         payload = b""
         if isinstance(stdin, str):
             if stdin != STREAM:

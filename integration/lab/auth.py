@@ -19,7 +19,7 @@ TICKET_LIFE_S = 2 * 3600
 _CLOCK_SKEW_S = 300
 _TOTP_STEP_S = 30
 
-LEGACY_PRIVILEGES = ["VM.Audit", "VM.Monitor", "Sys.Audit"]
+LEGACY_PRIVILEGES = ["VM.Audit", "VM.Monitor", "Pool.Audit", "Sys.Audit"]
 AGENT_PRIVILEGES = [
     "VM.GuestAgent.Audit", "VM.GuestAgent.FileRead", "VM.GuestAgent.FileWrite",
     "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted",

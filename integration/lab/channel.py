@@ -34,6 +34,10 @@ class ChannelError(Exception):
 class AgentCommandError(Exception):
     """The agent answered with an error object; the text is its ``desc``."""
 
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error.get("desc", ""))
+        self.error = error
+
 
 def run(socket_path: str, command: str, arguments: dict[str, Any] | None = None, timeout_s: float | None = None) -> Any:
     """Run one agent command on a connection of its own and return its ``return`` value."""
@@ -47,7 +51,7 @@ def run(socket_path: str, command: str, arguments: dict[str, Any] | None = None,
         answer = _exchange(sock, payload, sync_id, command, deadline)
     time.sleep(gap_seconds())
     if "error" in answer:
-        raise AgentCommandError(answer["error"].get("desc", ""))
+        raise AgentCommandError(answer["error"])
     return answer.get("return")
 
 

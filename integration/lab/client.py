@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .guests.base import RunResult
+from .guests.base import RunResult, SshAccess
 
 _PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
@@ -223,3 +223,9 @@ class GuestHandle:
     def path(self, path: str) -> Path:
         """Where this machine sees a path of the guest (socket guests only; new after each start of the VM)."""
         return Path(self.lab.ask("guest_path", vmid=self.vmid, path=path))
+
+    @property
+    def ssh(self) -> SshAccess:
+        """How to reach the guest's SSH server (qemu guests with ``ssh=1``; another port after each start)."""
+        told = self.lab.ask("guest_ssh", vmid=self.vmid)
+        return SshAccess(told["host"], told["port"], told["user"], Path(told["key"]), Path(told["known_hosts"]))

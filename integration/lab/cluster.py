@@ -24,6 +24,7 @@ class VM:
     agent_enabled: bool = True
     template: bool = False
     tags: list[str] = field(default_factory=list)
+    pool: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def start(self) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import socketserver
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,10 @@ class Operations:
 
     def guest_processes(self, vmid: int) -> Any:
         return self._lab.cluster.vm(vmid).live_guest().processes()
+
+    def guest_ssh(self, vmid: int) -> Any:
+        access = self._lab.cluster.vm(vmid).live_guest().ssh()
+        return {**asdict(access), "key": str(access.key), "known_hosts": str(access.known_hosts)}
 
     def guest_path(self, vmid: int, path: str) -> str:
         return str(self._lab.cluster.vm(vmid).live_guest().path(path))

@@ -4,14 +4,16 @@
 #   install.sh             packages and images
 #   install.sh --packages  only print the names of the packages
 #
-# The guest's kernel is downloaded and unpacked into the cache ($PVE_QGA_LAB_CACHE or ~/.cache/pve-qga-lab), not
-# installed: this machine's own boot is left alone.
+# The guest's kernel, and the Python and SSH server of its Debian root, are downloaded and unpacked into the cache
+# ($PVE_QGA_LAB_CACHE or ~/.cache/pve-qga-lab), not installed: this machine is left alone.
 set -eu
 
-packages='qemu-guest-agent qemu-system-x86 busybox-static openssl util-linux e2fsprogs mawk procps python3 python3-pytest'
+packages='qemu-guest-agent qemu-system-x86 busybox-static openssh-client openssl util-linux e2fsprogs mawk procps
+          python3 python3-pytest'
 
 if [ "${1:-}" = --packages ]; then
-    echo "$packages"
+    # shellcheck disable=SC2086 # a list of words
+    echo $packages
     exit
 fi
 

@@ -6,8 +6,8 @@ after ``seconds``), ``disabled`` (a socket guest whose agent refuses exec and fi
 
 Options of socket guests, lists joined by ``+``: ``root=debian|busybox``, ``shell=dash|bash``, ``hide=TOOL+TOOL``,
 ``block=RPC+RPC``, ``tmpfs=PATH@SIZE``, ``ro=PATH``, ``disk=PATH`` (a small real file
-system, so that there is something to freeze), ``seconds=N``. Of qemu guests: ``root=busybox|debian``, ``memory=MIB``.
-Of all: ``tags=TAG+TAG``, ``template=1``.
+system, so that there is something to freeze), ``seconds=N``. Of qemu guests: ``root=busybox|debian``, ``memory=MIB``,
+``ssh=1`` (an SSH server, with ``root=debian``). Of all: ``tags=TAG+TAG``, ``pool=POOL``, ``template=1``.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _DISABLED_RPCS = [
     "guest-file-open", "guest-file-close", "guest-file-read", "guest-file-write", "guest-file-seek",
     "guest-file-flush", "guest-exec", "guest-exec-status",
 ]  # fmt: skip
-_COMMON = {"tags", "template"}
+_COMMON = {"tags", "pool", "template"}
 _SOCKET = {"root", "shell", "hide", "block", "tmpfs", "ro", "disk", "seconds"}
-_OPTIONS = {"socket": _SOCKET, "late": _SOCKET, "disabled": _SOCKET, "qemu": {"root", "memory"}}
+_OPTIONS = {"socket": _SOCKET, "late": _SOCKET, "disabled": _SOCKET, "qemu": {"root", "memory", "ssh"}}
 
 
 class SpecError(ValueError):
@@ -69,6 +69,8 @@ def parse(text: str) -> VmSpec:
     unknown = given.keys() - _COMMON - _OPTIONS.get(kind, set())
     if unknown:
         raise SpecError(f"a {kind} VM has no option {', '.join(sorted(unknown))}")
+    if given.get("ssh") == "1" and given.get("root") != "debian":
+        raise SpecError("ssh=1 needs root=debian")
     return VmSpec(vmid, name, node, kind, given)
 
 
@@ -78,6 +80,7 @@ def build(spec: VmSpec, directory: Path, isolate: bool) -> VM:
     return VM(
         spec.vmid, spec.name, spec.node, spec.kind, guest, running=False,
         agent_enabled=spec.kind != "noagent", template=spec.options.get("template") == "1", tags=spec.items("tags"),
+        pool=spec.options.get("pool", ""),
     )  # fmt: skip
 
 
@@ -88,7 +91,9 @@ def _guest(spec: VmSpec, directory: Path, isolate: bool) -> Guest | None:
         case "stopped" | "noagent":
             return None
         case "qemu":
-            return QemuGuest(directory, spec.options.get("root", "busybox"), int(spec.options.get("memory", "768")))
+            memory_mib = int(spec.options.get("memory", "768"))
+            root, ssh = spec.options.get("root", "busybox"), spec.options.get("ssh") == "1"
+            return QemuGuest(directory, root, memory_mib, ssh)
     options = SocketOptions(
         root=spec.options.get("root", "debian"),
         shell=spec.options.get("shell", "dash"),

@@ -14,12 +14,12 @@ from lab import Lab  # noqa: E402
 from rawhttp import Api  # noqa: E402
 
 VMS = [
-    "100:web:pve1:socket,tags=prod+web",
+    "100:web:pve1:socket,tags=prod+web,pool=shop",
     "101:off:pve2:stopped",
     "102:noagent:pve1:noagent",
     "103:silent:pve2:none",
     "104:rhel:pve1:disabled,shell=bash",
-    "105:odd:pve2:socket,hide=base64+setsid,tmpfs=/full@64k,ro=/srv",
+    "105:odd:pve2:socket,block=guest-network-get-interfaces,hide=base64+setsid,tmpfs=/full@64k,ro=/srv",
     "106:alpine:pve1:socket,root=busybox",
     "107:spare:pve1:socket,disk=/disk",
 ]

@@ -78,7 +78,8 @@ def test_late_agent() -> None:
 
 
 def test_bad_specifications() -> None:
-    for spec in ("100:web:pve1", "x:web:pve1:socket", "100:web:pve1:nokind", "100:web:pve1:none,root=busybox"):
+    wrong = ("100:web:pve1:nokind", "100:web:pve1:none,root=busybox", "100:web:pve1:qemu,ssh=1")
+    for spec in ("100:web:pve1", "x:web:pve1:socket", *wrong):
         with pytest.raises(LabError):
             Lab(vms=[spec])
 

@@ -8,6 +8,11 @@ from lab import Lab
 from rawhttp import Api
 
 
+def authorization(lab: Lab, privileges: dict[str, list[str]]) -> dict[str, str]:
+    token = lab.add_token("some@pve!one", privileges)
+    return {"Authorization": f"PVEAPIToken={token['token_id']}={token['token_secret']}"}
+
+
 @pytest.mark.parametrize(
     ("profile", "release"),
     [("pve7", "7.4"), ("pve8.0-old", "8.0"), ("pve8", "8.4"), ("pve9.0", "9.0"), ("pve9.2", "9.2")],
@@ -32,6 +37,14 @@ def test_resources(api: Api) -> None:
     assert (web["tags"], web["template"]) == ("prod;web", 0)
     assert vms[101]["status"] == "stopped"
     assert api.get("/cluster/resources?type=x").status == 400
+
+
+def test_pool_is_told_to_who_may_see_it(lab: Lab, api: Api) -> None:
+    entries = {vm["vmid"]: vm for vm in api.get("/cluster/resources?type=vm").data}
+    assert entries[100]["pool"] == "shop" and "pool" not in entries[101]
+    headers = authorization(lab, {"/vms": ["VM.Audit"]})
+    entries = {vm["vmid"]: vm for vm in api.get("/cluster/resources?type=vm", headers=headers).data}
+    assert entries[100]["name"] == "web" and "pool" not in entries[100]
 
 
 def test_moved_vm_is_listed_at_its_new_node(lab: Lab, api: Api) -> None:
@@ -63,6 +76,34 @@ def test_agent_information(api: Api) -> None:
         c["name"]: c["enabled"] for c in api.agent("GET", "info", vmid=104).data["result"]["supported_commands"]
     }
     assert commands["guest-exec"] is False and commands["guest-ping"] is True
+
+
+def test_refusals_of_information_are_results(api: Api) -> None:
+    """PVE checks only the results of commands that it has code of its own for."""
+    answer = api.agent("GET", "network-get-interfaces", vmid=105, node="pve2")
+    assert answer.status == 200
+    assert answer.data["result"]["error"]["class"] == "CommandNotFound"
+    assert "has been disabled" in answer.data["result"]["error"]["desc"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "privilege", "status"),
+    [
+        ("pve9.2", "VM.GuestAgent.Audit", 200),
+        ("pve9.2", "VM.GuestAgent.Unrestricted", 200),
+        ("pve9.2", "VM.GuestAgent.FileRead", 403),
+        ("pve9.2", "VM.Monitor", 403),
+        ("pve8", "VM.Monitor", 200),
+        ("pve8", "VM.Audit", 403),
+    ],
+)
+def test_privileges_for_information(lab: Lab, api: Api, profile: str, privilege: str, status: int) -> None:
+    lab.set_profile(profile)
+    headers = authorization(lab, {"/vms/100": [privilege]})
+    for name in ("get-osinfo", "network-get-interfaces", "get-host-name"):
+        assert api.agent("GET", name, headers=headers).status == status
+    assert api.agent("POST", "get-osinfo", headers=headers).status == 501
+    assert api.agent("GET", "get-osinfo?x=1", headers=headers).status == (400 if status == 200 else 403)
 
 
 def test_frozen_guest_refuses_exec_but_answers_pings(api: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -62,11 +63,35 @@ def test_frozen_guest(real: Api) -> None:
     assert real.exec("true", vmid=200).status == 200
 
 
-@pytest.mark.skipif(not os.environ.get("PVE_QGA_LAB_FULL"), reason="boots a second guest; set PVE_QGA_LAB_FULL=1")
-def test_debian_root() -> None:
-    with Lab(vms=["201:debian:pve1:qemu,root=debian"]) as lab, Api(lab) as api:
-        for tool in ("bash", "perl", "script", "flock", "setsid", "awk", "base64"):
-            assert api.run("sh", "-c", f"command -v {tool}", vmid=201)["exitcode"] == 0
-        environment = api.run("env", vmid=201)["out-data"].split("\n")
-        assert {line.split("=")[0] for line in environment if line} == {"LANG", "PATH"}
-        assert api.agent("GET", "get-osinfo", vmid=201).data["result"]["id"] == "debian"
+@pytest.fixture(scope="module")
+def debian() -> Iterator[Api]:
+    if not os.environ.get("PVE_QGA_LAB_FULL"):
+        pytest.skip("boots a second guest; set PVE_QGA_LAB_FULL=1")
+    with Lab(vms=["201:debian:pve1:qemu,root=debian,ssh=1"]) as lab, Api(lab) as api:
+        yield api
+
+
+def test_debian_root(debian: Api) -> None:
+    for tool in ("bash", "perl", "script", "flock", "setsid", "awk", "base64", "python3"):
+        assert debian.run("sh", "-c", f"command -v {tool}", vmid=201)["exitcode"] == 0
+    environment = debian.run("env", vmid=201)["out-data"].split("\n")
+    assert {line.split("=")[0] for line in environment if line} == {"LANG", "PATH"}
+    assert debian.agent("GET", "get-osinfo", vmid=201).data["result"]["id"] == "debian"
+
+
+def test_python_finds_its_library_compiled(debian: Api) -> None:
+    script = "import ssl, sqlite3, zipfile, json.decoder as d; print(d.__cached__)"
+    told = debian.run("python3", "-v", "-c", script, vmid=201)
+    assert told["exitcode"] == 0
+    cached = told["out-data"].strip()
+    assert f"code object from '{cached}'" in told["err-data"] and "# wrote" not in told["err-data"]
+
+
+def test_ssh_server(debian: Api) -> None:
+    assert debian.lab.guest(201).processes() == []
+    access = debian.lab.guest(201).ssh
+    assert access.key.stat().st_mode & 0o077 == 0 and access.key.parent.stat().st_mode & 0o077 == 0
+    options = ["-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={access.known_hosts}"]
+    command = ["ssh", *options, "-i", str(access.key), "-p", str(access.port), f"{access.user}@{access.host}"]
+    done = subprocess.run([*command, "cat; id -u; hostname; exit 3"], input=b"here\n", capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (3, b"here\n0\ndebian\n")

@@ -44,6 +44,16 @@ static void read_status(const pq_json *value)
     pq_buf_done(&status.err);
 }
 
+static void read_query(const pq_json *value)
+{
+    const pq_json *result = NULL;
+    pq_error err;
+    if (pq_answer_query(value, &result, &err) < 0)
+        require_error(&err);
+    else
+        require(result != NULL && pq_json_member(result, "error") == NULL);
+}
+
 static void read_file(const pq_json *value, bool base64)
 {
     pq_buf bytes = {0};
@@ -102,6 +112,7 @@ static void read_value(const pq_json *value, uint8_t how, int status)
     switch (how % 6) {
     case 0:
         require(pq_answer_pid(value, &pid, &err) < 0 || pid >= 0);
+        read_query(value);
         break;
     case 1:
         read_status(value);

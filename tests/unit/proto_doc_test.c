@@ -167,7 +167,7 @@ static void carry_out(bare_server *server, const pq_message *m)
     switch (m->method) {
     case PQ_METHOD_HELLO:
         server->session.greeted = true;
-        cr_assert_eq(pq_message_hello_result(&server->out, &m->id, &err), 0);
+        cr_assert_eq(pq_message_hello_result(&server->out, &m->id, false, &err), 0);
         return;
     case PQ_METHOD_CANCEL:
         cr_assert_eq(pq_message_cancel_result(&server->out, &m->id, false, &err), 0);

@@ -52,10 +52,11 @@ Test(message, exec_command_with_everything)
 {
     pq_message m;
     expect_message(
-        &m, "{\"jsonrpc\":\"2.0\",\"id\":\"q\\\"\\\\\",\"method\":\"exec_command\",\"params\":{"
-            "\"vm\":100,\"cmd\":\"echo \xC3\xA4\\n\",\"executable\":\"/bin/bash\",\"env\":"
-            "{\"A\":\"1\",\"B\":\"\"},\"cwd\":\"/tmp\",\"timeout\":1.0005,\"live\":false,"
-            "\"stdin\":\"stream\",\"options\":{\"node\":\"pve1\"},\"new\":[]}}\n");
+        &m,
+        "{\"jsonrpc\":\"2.0\",\"id\":\"q\\\"\\\\\",\"method\":\"exec_command\",\"params\":{"
+        "\"vm\":100,\"cmd\":\"echo \xC3\xA4\\n\",\"executable\":\"/bin/bash\",\"env\":"
+        "{\"A\":\"1\",\"B\":\"\"},\"cwd\":\"/tmp\",\"timeout\":1.0005,\"live\":false,"
+        "\"remember\":true,\"stdin\":\"stream\",\"options\":{\"node\":\"pve1\"},\"new\":[]}}\n");
     cr_assert_eq(m.method, PQ_METHOD_EXEC_COMMAND);
     cr_assert_str_eq(pq_message_method_name(m.method), "exec_command");
     cr_assert_str_eq(m.id.json, "\"q\\\"\\\\\"");
@@ -69,6 +70,7 @@ Test(message, exec_command_with_everything)
     cr_assert_str_eq(m.exec.env[1].value, "");
     cr_assert_eq(m.exec.timeout_ms, 1001);
     cr_assert_not(m.exec.live);
+    cr_assert(m.exec.remember);
     cr_assert(m.exec.stdin_stream);
     cr_assert_str_eq(pq_json_text(m.options, "node"), "pve1");
     pq_message_done(&m);
@@ -87,6 +89,7 @@ Test(message, exec_command_with_the_least)
     cr_assert_null(m.exec.executable);
     cr_assert_eq(m.exec.env_count, 0);
     cr_assert_eq(m.exec.timeout_ms, 0);
+    cr_assert_not(m.exec.remember);
     cr_assert(m.exec.live);
     cr_assert_not(m.exec.stdin_stream);
     cr_assert_eq(m.payload_bytes, 3);
@@ -248,6 +251,7 @@ Test(message, exec_params_of_the_wrong_kind)
         {"{\"cmd\":\"a\",\"cwd\":{}}", "cwd must be a string"},
         {"{\"cmd\":\"a\",\"live\":1}", "live must be true or false"},
         {"{\"cmd\":\"a\",\"live\":\"1\"}", "live must be true or false"},
+        {"{\"cmd\":\"a\",\"remember\":1}", "remember must be true or false"},
         {"{\"cmd\":\"a\",\"timeout\":0}", "timeout must be a number of seconds above 0"},
         {"{\"cmd\":\"a\",\"timeout\":\"1\"}", "timeout must be a number of seconds above 0"},
         {"{\"cmd\":\"a\",\"timeout\":1e12}", "timeout must be a number of seconds above 0"},

@@ -17,6 +17,11 @@ Test(message, results_are_exact)
     pq_buf out = {0};
     pq_error err;
     pq_id id = {"\"x\""};
+    pq_message_hello_result(&out, &id, true, &err);
+    expect_bytes(&out, "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{\"version\":1,\"program\":"
+                       "\"pve-qga-run " PQ_VERSION "\",\"features\":[" PQ_PROTO_FEATURES
+                       "],\"limits\":{\"line_bytes\":8388608,\"payload_bytes\":67108864},"
+                       "\"shared\":true}}\n");
     pq_message_exec_result(&out, &id, 3, 0, NULL, 0, &err);
     expect_bytes(
         &out, "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{\"exit_code\":3,\"signal\":null}}\n");

@@ -179,3 +179,24 @@ Test(secret, wipe_zeroes)
     pq_wipe(memory, 0);
     cr_assert_eq(memory[6], '!');
 }
+
+Test(secret, equal)
+{
+    pq_error err;
+    pq_secret a = {0}, b = {0};
+    cr_expect(pq_secret_equal(&a, NULL));
+    pq_secret_set(&a, "abc", 3, &err);
+    cr_expect_not(pq_secret_equal(&a, &b));
+    cr_expect_not(pq_secret_equal(NULL, &a));
+    pq_secret_set(&b, "abd", 3, &err);
+    cr_expect_not(pq_secret_equal(&a, &b));
+    pq_secret_set(&b, "xbc", 3, &err);
+    cr_expect_not(pq_secret_equal(&a, &b));
+    pq_secret_set(&b, "ab", 2, &err);
+    cr_expect_not(pq_secret_equal(&a, &b));
+    pq_secret_set(&b, "abc", 3, &err);
+    cr_expect(pq_secret_equal(&a, &b));
+    cr_expect(pq_secret_equal_bytes("", 0, NULL, 0));
+    pq_secret_done(&a);
+    pq_secret_done(&b);
+}

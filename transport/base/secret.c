@@ -54,6 +54,22 @@ const char *pq_secret_text(const pq_secret *secret)
     return secret != NULL && secret->text != NULL ? secret->text : "";
 }
 
+bool pq_secret_equal_bytes(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    volatile unsigned char differ = 0;
+    if (a_length != b_length)
+        return false;
+    for (size_t i = 0; i < a_length; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return differ == 0;
+}
+
+bool pq_secret_equal(const pq_secret *a, const pq_secret *b)
+{
+    return pq_secret_equal_bytes(pq_secret_text(a), pq_secret_is_set(a) ? a->length : 0,
+                                 pq_secret_text(b), pq_secret_is_set(b) ? b->length : 0);
+}
+
 void pq_wipe(void *memory, size_t length)
 {
     explicit_bzero(memory, length);

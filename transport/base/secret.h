@@ -30,5 +30,11 @@ bool pq_secret_is_set(const pq_secret *secret);
 /* The value, or "" when not set; valid until the secret changes. */
 const char *pq_secret_text(const pq_secret *secret);
 
+/* Whether both are the same, or not set; in a time that depends on their lengths alone. */
+bool pq_secret_equal(const pq_secret *a, const pq_secret *b);
+
+/* The same for bytes that have secrets in them. */
+bool pq_secret_equal_bytes(const char *a, size_t a_length, const char *b, size_t b_length);
+
 /* Overwrites memory in a way the compiler cannot drop. */
 void pq_wipe(void *memory, size_t length);

@@ -84,7 +84,7 @@ static int take_defaults(pq_config *config, pq_error *err)
     return 0;
 }
 
-static pq_config *new_empty(const pq_option *rows, size_t row_count, pq_error *err)
+pq_config *pq_config_new_empty(const pq_option *rows, size_t row_count, pq_error *err)
 {
     pq_config *config = calloc(1, sizeof *config);
 
@@ -104,7 +104,7 @@ static pq_config *new_empty(const pq_option *rows, size_t row_count, pq_error *e
 
 pq_config *pq_config_new(const pq_option *rows, size_t row_count, pq_error *err)
 {
-    pq_config *config = new_empty(rows, row_count, err);
+    pq_config *config = pq_config_new_empty(rows, row_count, err);
 
     if (config == NULL || take_defaults(config, err) == 0)
         return config;
@@ -114,7 +114,7 @@ pq_config *pq_config_new(const pq_option *rows, size_t row_count, pq_error *err)
 
 pq_config *pq_config_copy(const pq_config *config, pq_error *err)
 {
-    pq_config *copy = new_empty(config->rows, config->row_count, err);
+    pq_config *copy = pq_config_new_empty(config->rows, config->row_count, err);
 
     if (copy == NULL)
         return NULL;

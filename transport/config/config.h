@@ -160,6 +160,6 @@ pq_source pq_config_source(const pq_config *config, unsigned id);
 /* The row of an id, or NULL past the last one. */
 const pq_option *pq_config_row(const pq_config *config, unsigned id);
 
-/* Appends "host = pve1.example (environment PROXMOX_HOST)" lines for all shared options that can
- * be configured; secrets as "<set>" or "<not set>", unread. */
+/* Appends "host = pve1.example (environment PROXMOX_HOST)" lines for all options that can be
+ * configured; secrets as "<set>" or "<not set>", unread. */
 int pq_config_print(const pq_config *config, pq_buf *out, pq_error *err);

@@ -73,8 +73,8 @@ static int print_value(const char *name, const pq_option *option, const pq_value
 
 int pq_config_print(const pq_config *config, pq_buf *out, pq_error *err)
 {
-    for (unsigned id = 0; id < PQ_OPT_COUNT; id++) {
-        const pq_option *option = &pq_options[id];
+    for (unsigned id = 0; id < pq_config_count(config); id++) {
+        const pq_option *option = pq_config_row(config, id);
         const pq_value *value = &config->values[id];
 
         const char *name = option->key != NULL ? option->key : option->name;

@@ -52,6 +52,9 @@ struct pq_config {
     bool is_copy;
 };
 
+/* Without the defaults. NULL with NOMEM. */
+pq_config *pq_config_new_empty(const pq_option *rows, size_t row_count, pq_error *err);
+
 /* Number of values. */
 size_t pq_config_count(const pq_config *config);
 

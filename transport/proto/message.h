@@ -51,6 +51,7 @@ typedef struct pq_message_exec {
     size_t env_count;
     pq_ms timeout_ms;  /* 0: the option's value */
     bool live;         /* output is sent while the command runs */
+    bool remember;     /* its answer may come from memory */
     bool stdin_stream; /* stdin comes in `stdin` notifications; else it is the payload */
 } pq_message_exec;
 
@@ -107,7 +108,8 @@ const char *pq_message_method_name(pq_method method);
 
 /* ---- results ---- */
 
-int pq_message_hello_result(pq_buf *out, const pq_id *id, pq_error *err);
+/* `shared`: the server has other clients, too. */
+int pq_message_hello_result(pq_buf *out, const pq_id *id, bool shared, pq_error *err);
 
 /* `signal` is the guest's signal number, or 0 after an exit with `exit_code`; `warnings` may be
  * NULL when there are none. */

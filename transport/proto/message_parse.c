@@ -110,7 +110,9 @@ static int parse_exec(pq_message *message, const pq_json *params, pq_error *err)
         pq_param_text(params, "executable", PQ_PROTO_PATH_MAX, &exec->executable, err) < 0 ||
         pq_param_text(params, "cwd", PQ_PROTO_PATH_MAX, &exec->cwd, err) < 0 ||
         pq_param_seconds(params, "timeout", &exec->timeout_ms, err) < 0 ||
-        pq_param_flag(params, "live", &exec->live, err) < 0 || parse_env(exec, params, err) < 0)
+        pq_param_flag(params, "live", &exec->live, err) < 0 ||
+        pq_param_flag(params, "remember", &exec->remember, err) < 0 ||
+        parse_env(exec, params, err) < 0)
         return -1;
     return parse_stdin_member(message, params, err);
 }

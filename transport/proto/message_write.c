@@ -37,7 +37,7 @@ static int finish(pq_buf *out, pq_buf *text, int result, const void *payload, si
 
 /* ---- results ---- */
 
-int pq_message_hello_result(pq_buf *out, const pq_id *id, pq_error *err)
+int pq_message_hello_result(pq_buf *out, const pq_id *id, bool shared, pq_error *err)
 {
     pq_buf text = {0};
     int result = begin_result(&text, id, err);
@@ -45,8 +45,9 @@ int pq_message_hello_result(pq_buf *out, const pq_id *id, pq_error *err)
         result = pq_buf_printf(&text, err,
                                "{\"version\":%d,\"program\":\"pve-qga-run " PQ_VERSION
                                "\",\"features\":[" PQ_PROTO_FEATURES
-                               "],\"limits\":{\"line_bytes\":%zu,\"payload_bytes\":%zu}}}",
-                               PQ_PROTO_VERSION, PQ_PROTO_LINE_MAX, PQ_PROTO_PAYLOAD_MAX);
+                               "],\"limits\":{\"line_bytes\":%zu,\"payload_bytes\":%zu}%s}}",
+                               PQ_PROTO_VERSION, PQ_PROTO_LINE_MAX, PQ_PROTO_PAYLOAD_MAX,
+                               shared ? ",\"shared\":true" : "");
     return finish(out, &text, result, NULL, 0, err);
 }
 

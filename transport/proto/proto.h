@@ -6,7 +6,7 @@
  * it. A frame is one JSON-RPC 2.0 object on a line, followed by as many raw bytes as its `payload`
  * member says. C is the client (a plug-in that started us), S is us:
  *
- *   C hello                      S result {version, program, features, limits}
+ *   C hello                      S result {version, program, features, limits, shared?}
  *
  *   C exec_command [+stdin]      S stdout*, stderr*, result {exit_code, signal, warnings?}
  *   C exec_command "stream"      S stdin_ready {id, bytes}
@@ -79,7 +79,7 @@
 #define PQ_PROTO_LOG "log"
 
 /* What version 1 can do beyond its first draft; a client looks here before it relies on one. */
-#define PQ_PROTO_FEATURES "\"stdin_stream\",\"base64\",\"put_payload\""
+#define PQ_PROTO_FEATURES "\"stdin_stream\",\"base64\",\"put_payload\",\"remember\""
 
 /* Error numbers of JSON-RPC 2.0; everything that is not about the form of a message is FAILED. */
 typedef enum pq_rpc_code {

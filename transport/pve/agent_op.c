@@ -12,7 +12,7 @@ static void send_call(pq_agent_op *op);
 
 static void set_state(pq_agent_op *op, pq_op_state state)
 {
-    static const char *const kinds[] = {"exec", "exec-status", "file-read", "ping"};
+    static const char *const kinds[] = {"exec", "exec-status", "file-read", "ping", "query"};
     static const char *const names[] = {"new", "locating", "queued", "sent", "failing"};
     pq_trace("op", PQ_TEXT("vm", op->agent->vm), PQ_TEXT("kind", kinds[op->kind]),
              PQ_TEXT("from", names[op->state]), PQ_TEXT("to", names[state]));
@@ -151,6 +151,9 @@ void pq_op_finish(pq_agent_op *op, const pq_op_result *result)
         break;
     case PQ_OP_PING:
         done.done.ping(context, err);
+        break;
+    case PQ_OP_QUERY:
+        done.done.query(context, err, result->answer);
         break;
     }
 }

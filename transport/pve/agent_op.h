@@ -21,7 +21,13 @@
 /* Operations that can report a lack of memory at the same time. */
 #define PQ_SPARE_OPS 4
 
-typedef enum pq_op_kind { PQ_OP_EXEC, PQ_OP_STATUS, PQ_OP_READ, PQ_OP_PING } pq_op_kind;
+typedef enum pq_op_kind {
+    PQ_OP_EXEC,
+    PQ_OP_STATUS,
+    PQ_OP_READ,
+    PQ_OP_PING,
+    PQ_OP_QUERY
+} pq_op_kind;
 
 typedef enum pq_op_state {
     PQ_OP_NEW = 0,
@@ -47,6 +53,7 @@ struct pq_agent_op {
         pq_exec_status_fn exec_status;
         pq_file_read_fn file_read;
         pq_agent_done_fn ping;
+        pq_agent_query_fn query;
     } done;
     void *context;
 
@@ -58,7 +65,8 @@ struct pq_agent_op {
     char *file;  /* READ */
     uint64_t offset;
     size_t count;
-    bool ranges; /* READ was sent with offset, count and decode */
+    bool ranges;                                  /* READ was sent with offset, count and decode */
+    char query_name[PQ_AGENT_QUERY_NAME_MAX + 1]; /* QUERY */
 
     int64_t started_us;
     int64_t sent_us; /* when its turn came */
@@ -93,6 +101,7 @@ typedef struct pq_op_result {
     pq_exec_status *status;
     pq_buf *bytes;
     bool eof;
+    const pq_json *answer; /* of QUERY */
 } pq_op_result;
 
 /* A new operation of `agent` in state NEW; a spare, in state FAILING, without memory. NULL if

@@ -96,17 +96,39 @@ static int prepare_ping(pq_agent_op *op)
     return 0;
 }
 
+static int prepare_query(pq_agent_op *op)
+{
+    op->call.kind = PQ_API_QUERY;
+    op->call.method = "GET";
+    op->call.gzip = true;
+    return 0;
+}
+
+static int prepare_kind(pq_agent_op *op, pq_error *err)
+{
+    switch (op->kind) {
+    case PQ_OP_EXEC:
+        return prepare_exec(op, err);
+    case PQ_OP_STATUS:
+        return prepare_status(op, err);
+    case PQ_OP_READ:
+        return prepare_read(op, err);
+    case PQ_OP_PING:
+        return prepare_ping(op);
+    case PQ_OP_QUERY:
+        break;
+    }
+    return prepare_query(op);
+}
+
 int pq_op_prepare(pq_agent_op *op, pq_error *err)
 {
     static const char *const verbs[] = {"exec", "exec-status", "file-read", "ping"};
-    int result = op->kind == PQ_OP_EXEC     ? prepare_exec(op, err)
-                 : op->kind == PQ_OP_STATUS ? prepare_status(op, err)
-                 : op->kind == PQ_OP_READ   ? prepare_read(op, err)
-                                            : prepare_ping(op);
-    if (result < 0)
+    if (prepare_kind(op, err) < 0)
         return -1;
     snprintf(op->path, sizeof op->path, "/api2/json/nodes/%s/qemu/%" PRId64 "/agent/%s",
-             op->node->name, op->agent->vmid, verbs[op->kind]);
+             op->node->name, op->agent->vmid,
+             op->kind == PQ_OP_QUERY ? op->query_name : verbs[op->kind]);
     op->call.path = op->path;
     op->call.query = op->query.length > 0 ? op->query.data : NULL;
     return 0;
@@ -150,6 +172,15 @@ static void decode_file(pq_agent_op *op, const pq_json *data)
     pq_buf_done(&bytes);
 }
 
+static void decode_query(pq_agent_op *op, const pq_json *data)
+{
+    pq_op_result result = {0};
+    pq_error err;
+    if (pq_answer_query(data, &result.answer, &err) < 0)
+        result = (pq_op_result){.err = &err};
+    pq_op_finish(op, &result);
+}
+
 void pq_op_decode(pq_agent_op *op, const pq_json *data)
 {
     switch (op->kind) {
@@ -164,6 +195,9 @@ void pq_op_decode(pq_agent_op *op, const pq_json *data)
         break;
     case PQ_OP_PING:
         pq_op_finish(op, &(pq_op_result){0});
+        break;
+    case PQ_OP_QUERY:
+        decode_query(op, data);
         break;
     }
 }
@@ -217,6 +251,28 @@ static pq_agent_op *ping(pq_agent *agent, pq_agent_done_fn done, void *context)
     return op;
 }
 
+/* The name goes into the path as it is. */
+static int set_query_name(pq_agent_op *op, const char *query, pq_error *err)
+{
+    size_t length = strlen(query);
+    if (length == 0 || length > PQ_AGENT_QUERY_NAME_MAX ||
+        strspn(query, "abcdefghijklmnopqrstuvwxyz-") != length)
+        return pq_fail(err, PQ_E_INTERNAL, "a query of the agent cannot have this name");
+    memcpy(op->query_name, query, length + 1);
+    return 0;
+}
+
+static pq_agent_op *query(pq_agent *agent, const char *query_name, pq_agent_query_fn done,
+                          void *context)
+{
+    pq_agent_op *op = pq_op_new(of(agent), PQ_OP_QUERY, context);
+    if (op == NULL)
+        return NULL;
+    op->done.query = done;
+    pq_op_start(op, set_query_name(op, query_name, &op->failure));
+    return op;
+}
+
 static const pq_agent_limits *limits(const pq_agent *base)
 {
     /* The struct is the agent's own and refreshed at each call. */
@@ -258,6 +314,7 @@ static const pq_agent_ops ops = {
     .exec_status = exec_status,
     .file_read = file_read,
     .ping = ping,
+    .query = query,
     .was_sent = pq_op_was_sent,
     .drop = pq_op_forget,
     .limits = limits,

@@ -1,9 +1,11 @@
 #include "transport/pve/answer.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "transport/base/encode.h"
+#include "transport/pve/errors.h"
 
 int pq_answer_pid(const pq_json *data, int64_t *ret_pid, pq_error *err)
 {
@@ -50,6 +52,32 @@ int pq_answer_status(const pq_json *data, pq_exec_status *status, pq_error *err)
     if (bytes_of(data, "out-data", &status->out, err) < 0)
         return -1;
     return bytes_of(data, "err-data", &status->err, err);
+}
+
+static int agent_failed(const pq_json *failure, pq_error *err)
+{
+    char text[PQ_ERROR_TEXT_MAX], clean[PQ_ERROR_TEXT_MAX / 2];
+    const char *what = pq_json_text(failure, "desc");
+    if (what == NULL)
+        what = pq_json_text(failure, "class");
+    if (what == NULL)
+        what = "no reason was given";
+    pq_error_clean(clean, sizeof clean, what, strlen(what));
+    snprintf(text, sizeof text, "Agent error: %s", clean);
+    (void)pq_api_refused(PQ_API_QUERY, 500, text, NULL, err);
+    return -1;
+}
+
+int pq_answer_query(const pq_json *data, const pq_json **ret_result, pq_error *err)
+{
+    const pq_json *result = pq_json_member(data, "result");
+    const pq_json *failure = pq_json_member(result, "error");
+    if (result == NULL)
+        return pq_fail(err, PQ_E_BAD_ANSWER, "the API's answer has no result of the agent's");
+    if (failure != NULL)
+        return agent_failed(failure, err);
+    *ret_result = result;
+    return 0;
 }
 
 int pq_answer_file(const pq_json *data, bool base64, size_t count, pq_buf *bytes, bool *ret_eof,

@@ -151,6 +151,7 @@ static const char *privilege(pq_api_kind kind)
     case PQ_API_READ:
         return "VM.GuestAgent.FileRead or VM.GuestAgent.Unrestricted (VM.Monitor before PVE 9)";
     case PQ_API_PING:
+    case PQ_API_QUERY:
         return "VM.GuestAgent.Audit (VM.Monitor before PVE 9)";
     case PQ_API_LOOKUP:
         return "VM.Audit";

@@ -15,6 +15,7 @@ typedef enum pq_api_kind {
     PQ_API_STATUS, /* GET agent/exec-status: may use up the result */
     PQ_API_READ,   /* GET agent/file-read */
     PQ_API_PING,   /* POST agent/ping */
+    PQ_API_QUERY,  /* GET agent/get-osinfo and others that tell of the guest */
     PQ_API_LOOKUP, /* reading the cluster's state */
     PQ_API_LOGIN   /* POST access/ticket */
 } pq_api_kind;

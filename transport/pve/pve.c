@@ -200,6 +200,11 @@ void pq_pve_free(pq_pve *pve)
     free(pve);
 }
 
+pq_locate *pq_pve_locate(pq_pve *pve)
+{
+    return &pve->locate;
+}
+
 pq_node *pq_pve_node(pq_pve *pve, const char *name, pq_error *err)
 {
     for (pq_node *node = pve->nodes; node != NULL; node = node->next)

@@ -37,6 +37,9 @@ pq_pve *pq_pve_new(pq_loop *loop, const pq_pve_options *options, pq_error *err);
 /* All agents were freed before. */
 void pq_pve_free(pq_pve *pve);
 
+/* The list of guests that the agents of this endpoint share; locate.h. */
+struct pq_locate *pq_pve_locate(pq_pve *pve);
+
 /* An agent for a VM named by id ("100") or name ("web"), on `node` or, with NULL, wherever it is.
  * Nothing is asked yet: an unknown VM shows with the first operation. Fails with USAGE for an
  * empty name, or NOMEM. */

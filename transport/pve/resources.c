@@ -30,26 +30,47 @@ bool pq_is_node_name(const char *node)
 
 /* ---- the list ---- */
 
+static void guest_done(pq_guest *guest)
+{
+    free(guest->name);
+    free(guest->tags);
+    free(guest->pool);
+}
+
+/* Gives the guest copies of its texts; NULL counts as "". */
+static int set_texts(pq_guest *guest, const char *name, const char *tags, const char *pool,
+                     pq_error *err)
+{
+    guest->name = strdup(name != NULL ? name : "");
+    guest->tags = strdup(tags != NULL ? tags : "");
+    guest->pool = strdup(pool != NULL ? pool : "");
+    if (guest->name != NULL && guest->tags != NULL && guest->pool != NULL)
+        return 0;
+    guest_done(guest);
+    return pq_fail(err, PQ_E_NOMEM, "out of memory");
+}
+
 static int read_guest(pq_guest *guest, const pq_json *item, bool *ret_taken, pq_error *err)
 {
     const char *type = pq_json_text(item, "type");
     const char *node = pq_json_text(item, "node");
-    const char *name = pq_json_text(item, "name");
-    int64_t vmid;
-    bool is_template = false;
+    const char *status = pq_json_text(item, "status");
+    pq_guest read = {0};
     *ret_taken = false;
-    if (type == NULL || node == NULL || !pq_is_node_name(node) || !pq_json_int(item, "vmid", &vmid))
+    if (type == NULL || node == NULL || !pq_is_node_name(node) ||
+        !pq_json_int(item, "vmid", &read.vmid))
         return 0;
-    bool container = strcmp(type, "lxc") == 0;
-    if (!container && strcmp(type, "qemu") != 0)
+    read.container = strcmp(type, "lxc") == 0;
+    if (!read.container && strcmp(type, "qemu") != 0)
         return 0;
-    (void)pq_json_bool(item, "template", &is_template);
-    char *copy = strdup(name != NULL ? name : "");
-    if (copy == NULL)
-        return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    *guest =
-        (pq_guest){.vmid = vmid, .name = copy, .container = container, .is_template = is_template};
-    snprintf(guest->node, sizeof guest->node, "%s", node);
+    (void)pq_json_bool(item, "template", &read.is_template);
+    snprintf(read.node, sizeof read.node, "%s", node);
+    pq_error_clean(read.status, sizeof read.status, status != NULL ? status : "unknown",
+                   strlen(status != NULL ? status : "unknown"));
+    if (set_texts(&read, pq_json_text(item, "name"), pq_json_text(item, "tags"),
+                  pq_json_text(item, "pool"), err) < 0)
+        return -1;
+    *guest = read;
     *ret_taken = true;
     return 0;
 }
@@ -93,10 +114,29 @@ int pq_guests_read(pq_guests *guests, const pq_json *data, pq_error *err)
 void pq_guests_done(pq_guests *guests)
 {
     for (size_t i = 0; i < guests->count; i++)
-        free(guests->items[i].name);
+        guest_done(&guests->items[i]);
     free(guests->items);
     guests->items = NULL;
     guests->count = 0;
+}
+
+int pq_guests_copy(pq_guests *guests, const pq_guests *from, pq_error *err)
+{
+    if (from->count == 0)
+        return 0;
+    guests->items = calloc(from->count, sizeof *guests->items);
+    if (guests->items == NULL)
+        return pq_fail(err, PQ_E_NOMEM, "out of memory");
+    for (; guests->count < from->count; guests->count++) {
+        const pq_guest *guest = &from->items[guests->count];
+        pq_guest *copy = &guests->items[guests->count];
+        *copy = *guest;
+        if (set_texts(copy, guest->name, guest->tags, guest->pool, err) < 0) {
+            pq_guests_done(guests);
+            return -1;
+        }
+    }
+    return 0;
 }
 
 const pq_guest *pq_guests_by_id(const pq_guests *guests, int64_t vmid)

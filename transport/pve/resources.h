@@ -14,10 +14,18 @@
 #define PQ_VMID_MIN 100
 #define PQ_VMID_MAX 999999999
 
+/* Longest status that is kept: "running", "stopped", "paused", ...; "unknown" if the node has not
+ * told lately. */
+#define PQ_GUEST_STATUS_MAX 15
+
+/* Texts are as the server sent them: "" if there is none, of any length, not checked. */
 typedef struct pq_guest {
     int64_t vmid;
     char node[PQ_NODE_NAME_MAX + 1];
-    char *name; /* "" if it has none */
+    char status[PQ_GUEST_STATUS_MAX + 1]; /* "unknown" if there is none */
+    char *name;
+    char *tags; /* "a;b" */
+    char *pool; /* told only to who has Pool.Audit on it */
     bool container;
     bool is_template;
 } pq_guest;
@@ -32,6 +40,9 @@ typedef struct pq_guests {
  * BAD_ANSWER or NOMEM. */
 int pq_guests_read(pq_guests *guests, const pq_json *data, pq_error *err);
 void pq_guests_done(pq_guests *guests);
+
+/* Fills an empty list with a copy. Fails with NOMEM. */
+int pq_guests_copy(pq_guests *guests, const pq_guests *from, pq_error *err);
 
 /* The guest with that id, or NULL. */
 const pq_guest *pq_guests_by_id(const pq_guests *guests, int64_t vmid);

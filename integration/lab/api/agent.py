@@ -44,11 +44,17 @@ def _assert_available(vm: VM) -> None:
 def _monitor(call: Call, vm: VM, command: str, arguments: dict[str, Any] | None = None) -> Any:
     """One command without a ping before it."""
     try:
+        return _result(call, vm, command, arguments)
+    except channel.AgentCommandError as error:
+        raise ApiError(500, f"Agent error: {error}\n") from None
+
+
+def _result(call: Call, vm: VM, command: str, arguments: dict[str, Any] | None = None) -> Any:
+    """What the agent returned; its own errors are the caller's to handle."""
+    try:
         result = channel.run(str(vm.live_guest().socket_path), command, arguments)
     except channel.ChannelError as error:
         raise ApiError(500, f"VM {vm.vmid} qga command '{command}' failed - {error}\n") from None
-    except channel.AgentCommandError as error:
-        raise ApiError(500, f"Agent error: {error}\n") from None
     call.env.observer.count_act(vm.vmid, command)
     return result
 
@@ -150,11 +156,17 @@ def _decode(text: str) -> str:
 
 
 def _simple(command: str) -> Callable[[Call], Any]:
-    return lambda call: {"result": _command(call, call.vm(), f"guest-{command}")}
+    """A command without arguments. PVE looks at no error of the agent's here: it is a result like any other."""
 
+    def handler(call: Call) -> Any:
+        vm = call.vm()
+        _assert_available(vm)
+        try:
+            return {"result": _result(call, vm, f"guest-{command}")}
+        except channel.AgentCommandError as error:
+            return {"result": {"error": error.error}}
 
-def _ping(call: Call) -> Any:
-    return {"result": _command(call, call.vm(), "guest-ping")}
+    return handler
 
 
 def _agent(verb: str, name: str, handler: Any, privileges: Any, schema: Any = None) -> Method:
@@ -171,7 +183,7 @@ _WRITE_SCHEMA = {
 }
 
 METHODS = [
-    _agent("POST", "ping", _ping, _AUDIT),
+    _agent("POST", "ping", _simple("ping"), _AUDIT),
     _agent("POST", "exec", _exec, _UNRESTRICTED, _exec_schema),
     _agent("GET", "exec-status", _exec_status, _UNRESTRICTED, _STATUS_SCHEMA),
     _agent("POST", "file-write", _file_write, _WRITE, _WRITE_SCHEMA),

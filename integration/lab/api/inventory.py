@@ -26,7 +26,7 @@ def _resources(call: Call) -> Any:
     if wanted is not None and wanted not in _RESOURCE_TYPES:
         listed = ", ".join(_RESOURCE_TYPES)
         raise parameter_error({"type": f"value '{wanted}' does not have a value in the enumeration '{listed}'"})
-    entries = [] if wanted not in (None, "vm") else [_vm_entry(vm) for vm in _visible(call)]
+    entries = [] if wanted not in (None, "vm") else [_vm_entry(call, vm) for vm in _visible(call)]
     if wanted in (None, "node"):
         entries += [{"type": "node", "id": f"node/{n}", "node": n, "status": "online"} for n in call.env.cluster.nodes]
     return entries
@@ -34,14 +34,15 @@ def _resources(call: Call) -> Any:
 
 def _visible(call: Call) -> list[VM]:
     """The VMs that the caller may see; the others are left out in silence."""
-    visible = []
-    for vm in call.env.cluster.vms():
-        try:
-            check_privileges(call.identity, f"/vms/{vm.vmid}", ["VM.Audit"])
-        except ApiError:
-            continue
-        visible.append(vm)
-    return visible
+    return [vm for vm in call.env.cluster.vms() if _may(call, f"/vms/{vm.vmid}", "VM.Audit")]
+
+
+def _may(call: Call, path: str, privilege: str) -> bool:
+    try:
+        check_privileges(call.identity, path, [privilege])
+    except ApiError:
+        return False
+    return True
 
 
 def _usage(vm: VM) -> dict[str, Any]:
@@ -52,12 +53,16 @@ def _usage(vm: VM) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _vm_entry(vm: VM) -> dict[str, Any]:
-    entry = {
-        "id": f"qemu/{vm.vmid}", "type": "qemu", "vmid": vm.vmid, "name": vm.name, "node": vm.node,
+def _vm_entry(call: Call, vm: VM) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": f"qemu/{vm.vmid}", "type": "qemu", "vmid": vm.vmid, "name": vm.name or f"VM {vm.vmid}", "node": vm.node,
         "status": "running" if vm.running else "stopped", "template": int(vm.template), **_usage(vm),
     }  # fmt: skip
-    return {**entry, "tags": ";".join(vm.tags)} if vm.tags else entry
+    if vm.tags:
+        entry["tags"] = ";".join(vm.tags)
+    if vm.pool and _may(call, f"/pool/{vm.pool}", "Pool.Audit"):
+        entry["pool"] = vm.pool
+    return entry
 
 
 def _cluster_status(call: Call) -> Any:

@@ -21,6 +21,17 @@ class RunResult:
     stderr: bytes
 
 
+@dataclass(frozen=True)
+class SshAccess:
+    """How to reach a guest's SSH server: with the private key ``key``, its own key being in ``known_hosts``."""
+
+    host: str
+    port: int
+    user: str
+    key: Path
+    known_hosts: Path
+
+
 class Guest(ABC):
     """A virtual machine's inside: something behind an agent socket, or nothing."""
 
@@ -64,6 +75,10 @@ class Guest(ABC):
     def path(self, path: str) -> Path:
         """Where the lab's machine sees a path of the guest."""
         raise self._unsupported("path")
+
+    def ssh(self) -> SshAccess:
+        """How to reach the guest's SSH server."""
+        raise self._unsupported("ssh")
 
     def _unsupported(self, operation: str) -> GuestError:
         return GuestError(f"{type(self).__name__} has no {operation}")

@@ -18,6 +18,7 @@ from .trees import busybox_tree, debian_tree
 _KERNEL_PACKAGE = "linux-image-cloud-amd64"
 _INIT = Path(__file__).with_name("initramfs-init.sh")
 _AGENTCTL = Path(__file__).with_name("agentctl.sh")
+_START_SSHD = Path(__file__).with_name("start-sshd.sh")
 # In the order in which they must be loaded.
 _MODULES = (
     "virtio_ring",
@@ -28,6 +29,7 @@ _MODULES = (
     "virtio_console",
     "loop",
 )
+_NETWORK_MODULES = ("failover", "net_failover", "virtio_net")
 _TREES = {"busybox": busybox_tree, "debian": debian_tree}
 
 
@@ -44,7 +46,7 @@ def boot_files(root: str) -> BootFiles:
     tree = _TREES[root]()
     with locked():
         kernel = _kernel()
-        made_from = stamp(_INIT, _AGENTCTL, Path(__file__), kernel / "vmlinuz")
+        made_from = stamp(_INIT, _AGENTCTL, _START_SSHD, Path(__file__), kernel / "vmlinuz")
         initramfs = cache_dir() / f"initramfs-{made_from}-{tree.name}.cpio"
         if not initramfs.exists():
             staging = initramfs.with_suffix(".tmp")
@@ -62,9 +64,10 @@ def build_all() -> str:
 
 
 def _kernel() -> Path:
-    """A directory with ``vmlinuz`` and the modules that a virtio-serial port needs."""
+    """A directory with ``vmlinuz`` and the modules that a virtio-serial port and a network card need."""
+    modules = (*_MODULES, *_NETWORK_MODULES)
     for ready in sorted(cache_dir().glob("kernel-*"), reverse=True):
-        if all((ready / f"{module}.ko").exists() for module in _MODULES):
+        if all((ready / f"{module}.ko").exists() for module in modules):
             return ready
     depends = output("apt-cache", "depends", _KERNEL_PACKAGE)
     match = re.search(r"Depends: (linux-image-\S+)", depends)
@@ -80,7 +83,7 @@ def _kernel() -> Path:
         output("dpkg-deb", "-x", str(archive), f"{scratch}/unpacked")
         unpacked = Path(scratch, "unpacked")
         shutil.copy2(next(unpacked.glob("boot/vmlinuz-*")), staging / "vmlinuz")
-        for module in _MODULES:
+        for module in modules:
             shutil.copy2(next(unpacked.rglob(f"{module}.ko")), staging)
     return target
 
@@ -116,9 +119,12 @@ def _write_archive(out: BinaryIO, tree: Path, kernel: Path) -> None:
             archive.add(name, status.st_mode, os.readlink(path).encode())
         else:
             archive.add(name, status.st_mode, path.read_bytes() if stat.S_ISREG(status.st_mode) else b"")
-    for index, module in enumerate(_MODULES):
-        archive.add(f"lib/modules/{index}-{module}.ko", 0o100644, (kernel / f"{module}.ko").read_bytes())
+    archive.add("lib/modules/network", 0o040755)
+    for directory, modules in (("lib/modules", _MODULES), ("lib/modules/network", _NETWORK_MODULES)):
+        for index, module in enumerate(modules):
+            archive.add(f"{directory}/{index}-{module}.ko", 0o100644, (kernel / f"{module}.ko").read_bytes())
     archive.add("dev/console", 0o020600, device=(5, 1))
     archive.add("sbin/agentctl", 0o100755, _AGENTCTL.read_bytes())
+    archive.add("sbin/start-sshd", 0o100755, _START_SSHD.read_bytes())
     archive.add("init", 0o100755, _INIT.read_bytes())
     archive.end()

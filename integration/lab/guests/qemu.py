@@ -10,9 +10,10 @@ from typing import Any
 
 from .. import channel
 from .agentlink import AgentLink
-from .base import Guest, GuestError, RunResult
+from .base import Guest, GuestError, RunResult, SshAccess
 from .images import boot_files
 from .nsinit import parse_stat
+from .ssh import SshServer
 
 _BOOT_TIMEOUT_S = 90.0
 _POLL_S = 0.05
@@ -31,10 +32,11 @@ kill $watch
 class QemuGuest(Guest):
     """Runs ``qemu-system-x86_64`` without KVM, so that it needs no rights and shows a slow guest's timing."""
 
-    def __init__(self, directory: Path, root: str, memory_mib: int) -> None:
+    def __init__(self, directory: Path, root: str, memory_mib: int, ssh: bool) -> None:
         super().__init__(directory)
         self._root = root
         self._memory_mib = memory_mib
+        self._ssh = SshServer(self.directory) if ssh else None
         self._process: subprocess.Popen[bytes] | None = None
         self._link: AgentLink | None = None
 
@@ -51,6 +53,7 @@ class QemuGuest(Guest):
             "-device", "virtserialport,chardev=qga0,name=org.qemu.guest_agent.0",
             "-chardev", f"socket,path={control},server=on,wait=off,id=lab0",
             "-device", "virtserialport,chardev=lab0,name=lab.control",
+            *(self._ssh.prepare() if self._ssh is not None else ()),
         ]  # fmt: skip
         deadline = time.monotonic() + _BOOT_TIMEOUT_S
         with open(self.directory / "qemu.log", "wb") as log:
@@ -64,6 +67,8 @@ class QemuGuest(Guest):
         self._link = AgentLink(control)
         self._link.sync(deadline)
         self._await_agent(deadline)
+        if self._ssh is not None:
+            self._ssh.start(self._link, deadline)
 
     def _await_agent(self, deadline: float) -> None:
         while time.monotonic() < deadline:
@@ -100,6 +105,11 @@ class QemuGuest(Guest):
         done = self.run(["sh", "-c", f"kill -{number} $(cat /run/agent.pid)"])
         if done.exit_code:
             raise GuestError(done.stderr.decode("utf-8", "replace"))
+
+    def ssh(self) -> SshAccess:
+        if self._ssh is None:
+            raise self._unsupported("ssh")
+        return self._ssh.access
 
     def processes(self) -> list[dict[str, Any]]:
         agent = self.run(["cat", "/run/agent.pid"]).stdout.strip()

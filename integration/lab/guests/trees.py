@@ -1,4 +1,4 @@
-"""Root directories for guests, made from what is installed on this machine."""
+"""Root directories for guests, made from what is installed on this machine and, for Debian's, a few packages more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .base import GuestError
 from .cache import cache_dir, locked, output, staged, stamp
+from .packages import compile_python, unpack
 
 AGENT = Path("/usr/sbin/qemu-ga")
 _DIRECTORIES = (
@@ -30,6 +31,9 @@ _DIRECTORIES = (
 )
 # Beside the packages that Debian requires.
 _DEBIAN_EXTRA = ("mawk", "procps")
+# Unpacked from the archive.
+_DEBIAN_UNPACKED = ["python3", "openssh-server"]
+_PACKAGES = Path(__file__).with_name("packages.py")
 _MERGED = ("bin", "sbin", "lib", "lib64")
 
 
@@ -45,9 +49,12 @@ def busybox_tree() -> Path:
 
 
 def debian_tree() -> Path:
-    """A root directory with the packages that Debian requires, ``qemu-ga``, and busybox for what they lack."""
+    """A root directory with the packages that Debian requires, ``qemu-ga``, Python, an SSH server, and busybox for
+    what they lack.
+    """
     busybox = _busybox()
-    tree = cache_dir() / f"debian-{stamp(busybox, AGENT, Path('/var/lib/dpkg/status'), Path(__file__))}"
+    made_from = stamp(busybox, AGENT, Path("/var/lib/dpkg/status"), Path(__file__), _PACKAGES)
+    tree = cache_dir() / f"debian-{made_from}"
     with locked():
         if not tree.exists():
             with staged(tree) as staging:
@@ -85,6 +92,8 @@ def _fill_debian(tree: Path, busybox: Path) -> None:
         (tree / "usr" / name).mkdir(parents=True)
         (tree / name).symlink_to(f"usr/{name}")
     _make_directories(tree)
+    unpack(_DEBIAN_UNPACKED, tree)
+    compile_python(tree)
     known = output("dpkg-query", "-W", "-f", "${Package} ${Priority}\n").splitlines()
     packages = [line.split()[0] for line in known if line.endswith(" required")]
     listed = output("dpkg", "-L", *packages, *_DEBIAN_EXTRA).splitlines()
@@ -102,7 +111,7 @@ def _fill_debian(tree: Path, busybox: Path) -> None:
     spare = tree / "usr/lib/lab"
     spare.mkdir()
     shutil.copy2(busybox, spare / "busybox")
-    for applet in ("insmod", "mke2fs", "usleep"):
+    for applet in ("insmod", "ip", "mke2fs", "usleep"):
         (spare / applet).symlink_to("busybox")
 
 

@@ -1,0 +1,15 @@
+"""The same tasks in a real Debian guest, whose port is slow; fewer of them, and in one version of Ansible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conftest import PYPI, REAL, Ansible, forget_modules
+from lab import Lab
+
+
+def test_tasks(lab: Lab, tmp_path: Path, control: Path, contents: str) -> None:
+    ansible = Ansible(PYPI, lab, tmp_path, control)
+    host = {"expected_user": "root", "large_input": 20000}
+    ansible.run("connection.yml", {"real": host}, "--tags=basic", contents=contents).succeeded()
+    forget_modules(lab, REAL)

@@ -1,0 +1,9 @@
+"""Guests that are stopped, rebooted, or whose agent ends, and that are worked with again."""
+
+from __future__ import annotations
+
+from conftest import PIPED, Ansible
+
+
+def test_recovery(ansible: Ansible) -> None:
+    ansible.run("recovery.yml", {"piped": {}}, vmid=PIPED).succeeded()
