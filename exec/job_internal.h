@@ -79,7 +79,7 @@ struct pq_job {
     bool feeds; /* stdin goes in pieces */
     job_feed feed;
     pq_call *launcher;
-    uint64_t kind; /* of the command, for pq_expect */
+    uint64_t kind;        /* of the command, for pq_expect */
     int64_t launcher_pid; /* of a launcher whose record nobody has fetched; 0: none */
     bool watching;        /* looks tell when the command ends, not the launcher */
     pq_call *look, *killer;

@@ -154,6 +154,8 @@ typedef struct pq_control_plan {
     const char *trace;            /* or NULL */
     pq_buf identity, environment; /* environment and config have secrets in them */
     pq_buf config;
+    bool is_server; /* this process was forked off, and has been the server, */
+    int status;     /* which ended with this */
 } pq_control_plan;
 
 /* Makes connection and peer sure. *ret_absent: nobody listens there. Fails with IO. */
@@ -162,13 +164,15 @@ int pq_control_connect(const char *path, int *ret_fd, bool *ret_absent, pq_error
 /* The user at the other end is ours. */
 int pq_control_check_peer(int fd, pq_error *err);
 
-/* Makes a server, unless somebody else just did, and connects. */
+/* Makes a server, unless somebody else just did, and connects. Returns in the process of the
+ * server, too, when that has ended: with plan->is_server and without a connection. */
 int pq_control_start(pq_control_plan *plan, int *ret_fd, pq_error *err);
 
 /* ---- control_client.c ---- */
 
 /* Serves on stdin and stdout through a shared server; the configuration's secrets were read.
- * Returns the exit status. -1: it cannot share, and has touched nothing. */
+ * Returns the exit status, in the process of a server that was started on the way that one's. -1:
+ * it cannot share, and has touched nothing. */
 int pq_control_serve(pq_config *config, pq_error *err);
 
 /* ---- control_master.c ---- */

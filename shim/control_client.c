@@ -136,7 +136,7 @@ static int share(control_client *client, pq_error *err)
         bool again;
         if (find_server(client, err) < 0)
             return -1;
-        if (ask_to_share(client, &again, err) == 0)
+        if (client->plan.is_server || ask_to_share(client, &again, err) == 0)
             return 0;
         pq_close(&client->fd);
         if (!again)
@@ -239,6 +239,7 @@ static int wait_for_end(control_client *client)
 
 static int converse(control_client *client, pq_error *err)
 {
+    pq_trace("shared", PQ_TEXT("socket", client->plan.path));
     if (take_signals(client, err) < 0)
         return -1;
     if (hand_over(client, err) < 0)
@@ -255,10 +256,8 @@ int pq_control_serve(pq_config *config, pq_error *err)
     for (size_t i = 0; i < PQ_CONTROL_FDS; i++)
         client->message.fds[i] = -1;
     int status = -1;
-    if (make_plan(client, config, err) == 0 && share(client, err) == 0) {
-        pq_trace("shared", PQ_TEXT("socket", client->plan.path));
-        status = converse(client, err);
-    }
+    if (make_plan(client, config, err) == 0 && share(client, err) == 0)
+        status = client->plan.is_server ? client->plan.status : converse(client, err);
     client_done(client);
     free(client);
     return status;

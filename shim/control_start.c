@@ -108,29 +108,30 @@ static void raise_limit(void)
     }
 }
 
-__attribute__((noreturn)) static void become_server(int listener, pq_control_plan *plan)
+static int become_server(int listener, pq_control_plan *plan)
 {
     pq_error err;
     pq_trace_close();
     if (leave_descriptors(&listener) < 0 || chdir("/") < 0)
-        exit(PQ_EXIT_FAILURE);
+        return PQ_EXIT_FAILURE;
     reset_signals();
     raise_limit();
     if (plan->trace != NULL)
         (void)pq_trace_open(plan->trace, &err);
-    exit(pq_control_master(listener, plan));
+    return pq_control_master(listener, plan);
 }
 
 /* By way of a child that ends at once, so that the server is neither our child nor the leader of
- * its session, which could get a terminal. */
-static int fork_server(int listener, pq_control_plan *plan, pq_error *err)
+ * its session, which could get a terminal. Returns in both processes. */
+static int fork_server(pq_control_plan *plan, pq_error *err)
 {
     int status = 0;
     pid_t child = fork();
     if (child == 0) {
         pid_t server = setsid() < 0 ? -1 : fork();
-        if (server == 0)
-            become_server(listener, plan);
+        plan->is_server = server == 0;
+        if (plan->is_server)
+            return 0;
         _exit(server < 0 ? 1 : 0);
     }
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -163,32 +164,38 @@ static int listen_at(pq_control_plan *plan, pq_error *err)
 }
 
 /* Connected before it is there, so that it does not find itself idle. */
-static int make_server(pq_control_plan *plan, int *ret_fd, pq_error *err)
+static int make_server(pq_control_plan *plan, int *ret_listener, int *ret_fd, pq_error *err)
 {
     bool absent;
-    int listener = listen_at(plan, err);
-    if (listener < 0)
+    *ret_listener = listen_at(plan, err);
+    if (*ret_listener < 0)
         return -1;
     int result = pq_control_connect(plan->path, ret_fd, &absent, err);
-    if (result == 0 && fork_server(listener, plan, err) < 0) {
+    if (result == 0 && fork_server(plan, err) < 0) {
         pq_close(ret_fd);
         result = -1;
     }
     if (result < 0)
         (void)unlink(plan->path);
-    pq_close(&listener);
     return result;
 }
 
 int pq_control_start(pq_control_plan *plan, int *ret_fd, pq_error *err)
 {
     bool absent;
-    int lock;
+    int lock, listener = -1;
     if (pq_control_dir_lock(&plan->dir, &lock, err) < 0)
         return -1;
     int result = pq_control_connect(plan->path, ret_fd, &absent, err);
     if (result < 0 && absent)
-        result = make_server(plan, ret_fd, err);
+        result = make_server(plan, &listener, ret_fd, err);
+    if (plan->is_server) {
+        pq_close(&lock);
+        pq_close(ret_fd);
+        plan->status = become_server(listener, plan);
+        return 0;
+    }
     pq_control_dir_unlock(&lock);
+    pq_close(&listener);
     return result;
 }

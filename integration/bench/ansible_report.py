@@ -6,14 +6,14 @@ from ansible_figures import WORK_NAMES, YARDSTICKS
 from figures import Figures, number_text, table, time_text, times_text
 
 _METHOD = """\
-A playbook of ten tasks (three commands, copies of 4 KiB and 1 MiB, a template, a directory, a line in a file, stat, fetch
-of 100 KiB; see `plays/site.yml`) and the second `ansible -m ping` in a row, each a whole process of Ansible. All have
-the same ansible-core, Python and settings: no facts, pipelining where the connection has it, an absolute `remote_tmp`
-(the peer knows no `~`), an idle shared connection kept (`ssh`'s ControlPersist, ours). The first run begins without one,
-the others find it.
+A playbook of ten tasks (three commands, copies of 4 KiB and 1 MiB, a template, a directory, a line in a file, stat,
+fetch of 100 KiB; see `plays/site.yml`) and the second `ansible -m ping` in a row, each a whole process of Ansible. All
+have the same ansible-core, Python and settings: no facts, pipelining where the connection has it, an absolute
+`remote_tmp` (the peer knows no `~`), an idle shared connection kept (`ssh`'s ControlPersist, ours). The first run
+begins without one, the others find it.
 
-- **ours**: `pve.qga.guest`. **peer**: `community.proxmox.proxmox_qemu_api`, which has no pipelining; it is run once, and
-  next to the QEMU guest only with `--full`.
+- **ours**: `pve.qga.guest`. **peer**: `community.proxmox.proxmox_qemu_api`, which has no pipelining; it is run once,
+  and next to the QEMU guest only with `--full`.
 - **`local`**: Ansible's own, on this machine. The guest of the agent on a socket is a namespace of it, with the same
   kernel, Python and modules, so this is the floor: the same work with no way to get there.
 - **`ssh`**: Ansible's own, to the same QEMU guest: Debian, over QEMU's user networking.

@@ -8,9 +8,9 @@ modules, since the peer sets no HOME for ``~``. Each series begins without a sha
 - ``repeated``: the same again, which changes nothing;
 - ``ping``: ``ansible -m ping``, the second in a row.
 
-Compared are ours and the peer, on both guests; Ansible's ``ssh`` on the QEMU guest; and Ansible's ``local``, next to the
-agent on a socket. ``local`` runs on this machine: the same kernel, Python and modules as in that guest, which is but a
-namespace of it, and no way to get there. So it is the floor of what any connection can reach.
+Compared are ours and the peer, on both guests; Ansible's ``ssh`` on the QEMU guest; and Ansible's ``local`` next to
+the agent on a socket. ``local`` runs on this machine: the same kernel, Python and modules as in that guest, which is
+but a namespace of it, and no way to get there. So it is the floor of what any connection can reach.
 """
 
 from __future__ import annotations
@@ -119,16 +119,16 @@ class AnsibleBench:
 
     def measure(self, repetitions: int, peer_repetitions: int) -> list[Series]:
         """All connections in turn."""
-        measured: list[Series] = []
-        times = {"peer": peer_repetitions}
-        for way in self._ways():
-            measured += [Series(way.who, self._vmid, work) for work in WORKS if times.get(way.who, 1)]
-        for number in range(max(repetitions, peer_repetitions)):
-            for way in self._ways():
-                mine = [series for series in measured if series.who == way.who]
-                if number < times.get(way.who, repetitions) and not any(series.failure for series in mine):
-                    self._one_series(way, mine, number)
-        return measured
+        ways = self._ways()
+        counts = {way.who: peer_repetitions if way.who == "peer" else repetitions for way in ways}
+        measured = {
+            who: [Series(who, self._vmid, work) for work in WORKS] for who, count in counts.items() if count > 0
+        }
+        for number in range(max(counts.values())):
+            for way in ways:
+                if number < counts[way.who] and not any(series.failure for series in measured[way.who]):
+                    self._one_series(way, measured[way.who], number)
+        return [series for mine in measured.values() for series in mine]
 
     def _ways(self) -> list[_Way]:
         here = shutil.which("python3", path="/usr/bin") or sys.executable

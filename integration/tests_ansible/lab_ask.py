@@ -3,8 +3,9 @@
 
 lab_ask.py CONTROL_SOCKET OPERATION [NAME=VALUE]... [-- OPERATION...]...
 
-prints each operation's result as JSON. Besides the lab's own, ``agent_calls`` is how many there were so far, ``sleep``
-waits for seconds=N, and ``appears`` until the guest vmid=N has the file path=PATH.
+prints each operation's result as JSON. Besides the lab's own, ``agent_calls`` prints how many commands were started
+so far and how many calls of agents there were, ``sleep`` waits for seconds=N, and ``appears`` until the guest vmid=N has
+the file path=PATH.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main(control: str, *words: str) -> None:
             await_file(control, **arguments)
         elif op == "agent_calls":
             requests = ask(control, "counters", {})["requests"]
-            print(sum(requests.get(kind, 0) for kind in AGENT_CALLS))
+            print(requests.get("exec", 0), sum(requests.get(kind, 0) for kind in AGENT_CALLS))
         else:
             print(json.dumps(ask(control, op, arguments)))
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 from conftest import Ansible
 
-MOST = {"ping": 4, "command": 4, "stat": 4, "copy": 12}
+MOST_EXECS = {"ping": 1, "command": 1, "stat": 1, "copy": 6}
+MOST_CALLS = {"ping": 4, "command": 4, "stat": 4, "copy": 12}
 
 
 def test_calls_per_task(ansible: Ansible) -> None:
     output = ansible.run("calls.yml", {"piped": {}}).succeeded().output
-    calls = {task: int(number) for task, number in re.findall(r"calls of (\w+): (\d+)", output)}
-    assert calls.keys() == MOST.keys()
-    assert {task: number for task, number in calls.items() if number > MOST[task]} == {}, calls
+    execs: dict[str, int] = defaultdict(int)
+    calls: dict[str, int] = defaultdict(lambda: 1000)
+    for task, exec_count, call_count in re.findall(r"calls of (\w+): (\d+) exec, (\d+) in all", output):
+        execs[task] = max(execs[task], int(exec_count))
+        # On a busy machine some commands are asked about once more.
+        calls[task] = min(calls[task], int(call_count))
+    assert {task: count for task, count in MOST_EXECS.items() if not 0 < execs[task] <= count} == {}, execs
+    assert {task: count for task, count in MOST_CALLS.items() if calls[task] > count} == {}, calls
