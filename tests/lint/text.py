@@ -20,6 +20,9 @@ COLUMNS_MAX = 100
 # Inputs of tests, which are what they are.
 DATA = ("tests/fuzz/corpus/",)
 
+# Made from the tables of options.
+GENERATED = ("contrib/man/pve-qga-run.1",)
+
 
 def check_lines(path, text):
     lines = text.split("\n")
@@ -27,7 +30,7 @@ def check_lines(path, text):
         yield f"{path}:{len(lines)}: no newline at the end"
     elif len(lines) > 1 and lines[-2] == "":
         yield f"{path}:{len(lines) - 1}: empty line at the end"
-    if len(lines) > LINES_MAX:
+    if len(lines) > LINES_MAX and path not in GENERATED:
         yield f"{path}:{LINES_MAX}: has {len(lines)} lines; split it"
     for number, line in enumerate(lines, 1):
         if line != line.rstrip() and not (path.endswith(".md") and line.endswith("  ")):
