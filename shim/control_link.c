@@ -1,12 +1,10 @@
 /* A client of a shared server, seen from the server. See control_master.h. */
-#include <errno.h>
 #include <linux/sockios.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-
-#include <signal.h>
 
 #include "shim/control_master.h"
 #include "shim/process.h"
@@ -256,7 +254,7 @@ static void answer(pq_link *link, pq_control_kind kind)
     pq_buf_done(&line);
     if (kind == PQ_CONTROL_CHECK)
         pq_link_free(link);
-    if (kind != PQ_CONTROL_CHECK)
+    else
         pq_master_end(master, kind == PQ_CONTROL_EXIT ? SIGTERM : 0);
 }
 

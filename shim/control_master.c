@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shim/endpoint.h"
 #include "shim/process.h"
 #include "transport/base/fd.h"
 #include "transport/config/pack.h"
@@ -224,6 +223,5 @@ int pq_control_master(int listener, pq_control_plan *plan)
         pq_link_free(master.links);
     pq_server_done(&master.server);
     pq_config_free(master.config);
-    pq_trace("exit", PQ_INT("status", result));
     return result < 0 ? PQ_EXIT_FAILURE : 0;
 }

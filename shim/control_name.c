@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "shim/control.h"
-#include "shim/endpoint.h"
 #include "transport/base/digest.h"
 
 /* Where interrupted transfers are noted. */

@@ -22,13 +22,12 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from program import PROGRAM, until  # noqa: E402  (it lies beside the tests of the program)
 
 NODES = ("pve1", "pve2", "pve3")
-PIPED, FILES, USER, PASSWORD, SU = range(100, 105)
+PIPED, FILES, PASSWORD, SU = range(100, 104)
 REAL, OFF, SILENT = 110, 111, 112
 CROWD = range(120, 130)
 VMS = {
     PIPED: "piped:pve1:socket",
     FILES: "files:pve1:socket",
-    USER: "user:pve2:socket",
     PASSWORD: "password:pve2:socket",
     SU: "su:pve3:socket,shell=bash",
     REAL: "real:pve3:qemu,root=debian",
@@ -36,7 +35,7 @@ VMS = {
     SILENT: "silent:pve3:none",
     **{vmid: f"crowd{vmid}:{NODES[vmid % 3]}:socket" for vmid in CROWD},
 }
-SOCKETS = (PIPED, FILES, USER, PASSWORD, SU, *CROWD)
+SOCKETS = (PIPED, FILES, PASSWORD, SU, *CROWD)
 GUESTS = (*SOCKETS, REAL)
 
 BECOME_PASSWORD = "CANARY-become-word"
@@ -179,10 +178,16 @@ def contents(tmp_path: Path) -> str:
     """A folder of files that are easily spoilt."""
     folder = tmp_path / "contents"
     folder.mkdir()
-    (folder / "汉语-['foo bar'].txt").write_text("汉语\n", encoding="utf-8")
+    (folder / "汉语-['foo bar'].txt").write_bytes("汉语\n".encode() + b"a\0b\r\n\xff\xfe")
     (folder / "empty").touch()
-    (folder / "nul").write_bytes(b"a\0b\r\n\xff\xfe")
     return str(folder)
+
+
+def came_back(ansible: Ansible, contents: str) -> set[str]:
+    """The hosts from which the only run so far has fetched all files, each as it was."""
+    there = {path.name: path.read_bytes() for path in Path(contents).iterdir()}
+    hosts = [path for path in (ansible.home / "run0").iterdir() if path.is_dir()]
+    return {host.name for host in hosts if {path.name: path.read_bytes() for path in host.iterdir()} == there}
 
 
 def forget_modules(lab: Lab, vmid: int) -> None:

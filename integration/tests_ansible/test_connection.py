@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import BECOME_PASSWORD, FILES, PASSWORD, PIPED, SU, USER, Ansible, forget_modules
+from conftest import BECOME_PASSWORD, FILES, PASSWORD, PIPED, SU, Ansible, came_back, forget_modules
 from lab import Lab
 
-AS_ALICE = {"ansible_become": True, "ansible_become_user": "alice", "expected_user": "alice"}
 FROM_ALICE = "setpriv --reuid=alice --regid=alice --init-groups"
 """root is never asked for a password; alice is."""
 BY_PASSWORD = {
@@ -17,7 +16,6 @@ BY_PASSWORD = {
 HOSTS: dict[str, dict[str, Any]] = {
     "piped": {"expected_user": "root", "ansible_user": "somebody"},
     "files": {"expected_user": "root", "ansible_pipelining": False},
-    "user": AS_ALICE,
     "password": {**BY_PASSWORD, "ansible_become_exe": f"{FROM_ALICE} sudo"},
     # su gives the command a session of its own, and ends only the shell in it: what that runs goes on to its end.
     "su": {
@@ -28,5 +26,6 @@ HOSTS: dict[str, dict[str, Any]] = {
 
 def test_tasks(ansible: Ansible, lab: Lab, contents: str) -> None:
     ansible.run("connection.yml", HOSTS, contents=contents).succeeded()
-    for vmid in (PIPED, FILES, USER, PASSWORD, SU):
+    assert came_back(ansible, contents) == HOSTS.keys()
+    for vmid in (PIPED, FILES, PASSWORD, SU):
         forget_modules(lab, vmid)

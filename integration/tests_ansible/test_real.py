@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import PYPI, REAL, Ansible, forget_modules
+from conftest import PYPI, REAL, Ansible, came_back, forget_modules
 from lab import Lab
 
 
 def test_tasks(lab: Lab, tmp_path: Path, control: Path, contents: str) -> None:
     ansible = Ansible(PYPI, lab, tmp_path, control)
-    host = {"expected_user": "root", "large_input": 20000}
-    ansible.run("connection.yml", {"real": host}, "--tags=basic", contents=contents).succeeded()
+    ansible.run("connection.yml", {"real": {"expected_user": "root"}}, "--tags=basic", contents=contents).succeeded()
+    assert came_back(ansible, contents) == {"real"}
     forget_modules(lab, REAL)

@@ -1,7 +1,9 @@
 #include "transport/base/digest.h"
 
+#include <limits.h>
 #include <openssl/bio.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
@@ -54,6 +56,17 @@ void pq_sha256_hex(pq_sha256 *digest, char out[PQ_SHA256_HEX_SIZE])
     unsigned length = 0;
     EVP_DigestFinal_ex(digest->context, value, &length);
     write_hex(out, value, PQ_SHA256_BYTES);
+}
+
+int pq_hmac_sha1(const void *key, size_t key_length, const void *bytes, size_t length,
+                 unsigned char out[PQ_SHA1_BYTES], pq_error *err)
+{
+    unsigned made = 0;
+    if (key_length > INT_MAX ||
+        HMAC(EVP_sha1(), key, (int)key_length, bytes, length, out, &made) == NULL ||
+        made != PQ_SHA1_BYTES)
+        return pq_fail(err, PQ_E_INTERNAL, "HMAC with SHA-1 is not available");
+    return 0;
 }
 
 /* cksum_table[n][b]: what byte b does to the state when n more bytes follow it, so that four bytes
