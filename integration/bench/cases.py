@@ -37,6 +37,11 @@ class Case:
             return "exec true"
         return f"{self.action} {size_text(self.size)}" + ("" if self.size < 10 * MIB else f" {self.kind}")
 
+    @property
+    def takes_results(self) -> bool:
+        """Whether it is also compared with a client that takes the result of each call."""
+        return self.action == "put" and self.kind == "random" and self.size >= 64 * MIB
+
     def peer_repetitions_on(self, vmid: int, full: bool) -> int:
         """How often the peer does it. What takes it minutes and tells nothing new is for full runs."""
         alike = self.kind == "text" and vmid == QEMU

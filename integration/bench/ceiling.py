@@ -11,7 +11,9 @@ One transfer of ours is recorded in the lab. Of its requests those that carry co
 
 The number of connections, 1 to 4, and for a fetch whether answers are compressed, are those that are fastest for the
 first ``_TRIAL_REQUESTS`` requests. The guest's side of a replayed put, which nobody waits for, ends after the clock:
-its results are taken and what it wrote is removed.
+its results are taken and what it wrote is removed. No client can leave the results: a record that nobody takes stays in
+the agent, and is later found in place of another process's. So a large put is also compared with a replay that takes
+each result as soon as it has sent the next body.
 """
 
 from __future__ import annotations
@@ -80,6 +82,8 @@ class Mode:
 
     connections: int
     gzip: bool
+    results: bool = False
+    """The result of each exec is taken before the clock stops."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,7 @@ class Ceiling:
         listed.write_text("".join(f"{line}\n" for line in tape.lines))
         command: list[str | Path] = [self._replay]
         command += ["--pairs"] if tape.pairs else []
+        command += ["--results"] if mode.results else []
         command += ["--gzip"] if mode.gzip else []
         command += [self._lab.host, str(self._lab.port), self._lab.ca_file, listed, str(mode.connections)]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True)

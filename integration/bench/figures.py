@@ -48,6 +48,12 @@ class Figures:
         """Which part of the raw ceiling we reach; 1 is all of it."""
         return _ratio(self.seconds("ceiling", case, vmid), self.seconds("ours", case, vmid))
 
+    def share_with_results(self, case: str, vmid: int) -> float | None:
+        """The same of a client that sends the same bodies and takes each result."""
+        cell = self.cell(case, vmid)
+        times = cell.get("results_seconds") if cell else None
+        return _ratio(statistics.median(times) if times else None, self.seconds("ours", case, vmid))
+
     def median(self, who: str, name: str, case: str, vmid: int) -> float | None:
         """The median of a sample's member."""
         cell = self.cell(case, vmid)

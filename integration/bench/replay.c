@@ -2,13 +2,14 @@
  * Sends a list of requests to an HTTPS server as fast as it takes them: the yardstick of the
  * benchmark, thus nothing but sending, receiving, and looking at the status.
  *
- *   replay [--pairs] [--gzip] HOST PORT CA_FILE LIST CONNECTIONS
+ *   replay [--pairs | --results] [--gzip] HOST PORT CA_FILE LIST CONNECTIONS
  *
  * Each line of LIST is "METHOD TARGET [BODY_FILE]"; bodies are JSON. They are all read before the
  * clock starts. CONNECTIONS threads take the requests in order, each over a connection of its own,
  * opened before the clock starts and again after 99 requests, since pveproxy closes one behind its
  * hundredth answer. With --pairs a request is one for agent/exec and ends with the answer of
- * exec-status that says so, asked for without pause; with --gzip compressed answers are taken.
+ * exec-status that says so, asked for without pause; with --results that is asked for when the next
+ * request was sent, so that one question mostly is enough. With --gzip compressed answers are taken.
  *
  * The environment's REPLAY_AUTHORIZATION is the Authorization header. Prints the seconds from the
  * first request to the last answer, the number of TLS handshakes, and the pids of execs that were
@@ -53,7 +54,7 @@ typedef struct connection {
 
 static struct {
     const char *host, *port, *authorization;
-    bool pairs, gzip;
+    bool pairs, results, gzip;
     SSL_CTX *tls;
     request *requests;
     size_t count;
@@ -258,6 +259,7 @@ static void *run_connection(void *unused)
     (void)unused;
     dial(&c);
     pthread_barrier_wait(&bench.start);
+    const request *before = NULL;
     for (size_t i; (i = bench.next++) < bench.count;) {
         request *mine = &bench.requests[i];
         ask(&c, mine);
@@ -265,7 +267,12 @@ static void *run_connection(void *unused)
             mine->pid = number_behind(c.body, "\"pid\":");
         if (bench.pairs)
             await_exit(&c, mine);
+        if (bench.results && before != NULL)
+            await_exit(&c, before);
+        before = mine;
     }
+    if (bench.results && before != NULL)
+        await_exit(&c, before);
     hang_up(&c);
     free(c.answer);
     return NULL;
@@ -297,12 +304,13 @@ int main(int argc, char **argv)
 {
     for (; argc > 1 && argv[1][0] == '-'; argc--, argv++) {
         bench.pairs |= strcmp(argv[1], "--pairs") == 0;
+        bench.results |= strcmp(argv[1], "--results") == 0;
         bench.gzip |= strcmp(argv[1], "--gzip") == 0;
     }
     unsigned connections = argc == 6 ? (unsigned)strtoul(argv[5], NULL, 10) : 0;
     bench.authorization = getenv("REPLAY_AUTHORIZATION");
     if (connections < 1 || connections > CONNECTIONS_MAX || bench.authorization == NULL)
-        fail("usage: replay [--pairs] [--gzip] HOST PORT CA_FILE LIST CONNECTIONS");
+        fail("usage: replay [--pairs | --results] [--gzip] HOST PORT CA_FILE LIST CONNECTIONS");
     bench.host = argv[1];
     bench.port = argv[2];
     bench.tls = SSL_CTX_new(TLS_client_method());
@@ -316,7 +324,7 @@ int main(int argc, char **argv)
            (size_t)bench.handshakes);
     const char *comma = "";
     for (size_t i = 0; i < bench.count; i++) {
-        if (bench.requests[i].exec_target != NULL && !bench.pairs) {
+        if (bench.requests[i].exec_target != NULL && !bench.pairs && !bench.results) {
             printf("%s%ld", comma, bench.requests[i].pid);
             comma = ", ";
         }

@@ -155,7 +155,9 @@ All figures of a row come from one run, taken in turn, and are medians; `integra
 - **ours**: through a warm `pve-qga-run serve`; each file is compared after each transfer.
 - **raw ceiling**: the same bodies posted, or the same pieces read, by a C client that does nothing else, over as many
   kept connections as are fastest (1 to 4). Where a transfer is one command ("pair"), that exec and its exec-status,
-  asked for without a pause, which a client that knows when to ask can beat.
+  asked for without a pause, which a client that knows when to ask can beat. It leaves the results of a put's calls in
+  the agent until the clock has stopped. No real client may, since the agent would find them in place of later
+  processes', so a large put is also compared with one that **takes each result**, when it has sent the next body.
 - **peer**: the Connection class of Ansible's `community.proxmox.proxmox_qemu_api`, called directly, warm. It takes
   minutes for large files, so it is repeated less, and moves 64 MiB, and text with the QEMU guest, only with `--full`.
 - **agent on a socket**: `qemu-ga` behind a unix socket, on a Debian root. **QEMU guest**: `qemu-ga` on a virtio-serial

@@ -269,6 +269,11 @@ pq_ms pq_stream_round_trip(const pq_stream *stream)
     return (pq_ms)((answered - resolved + 999) / 1000);
 }
 
+int pq_stream_descriptor(const pq_stream *stream)
+{
+    return stream->state == STREAM_OPEN ? stream->fd : -1;
+}
+
 static int start_connecting(pq_stream *stream, const pq_stream_options *options, pq_error *err)
 {
     CURL *easy = curl_easy_init();

@@ -18,7 +18,7 @@
 typedef struct pq_stream_options {
     const char *host; /* name or address; IPv6 without brackets */
     uint16_t port;
-    bool tls;                /* false only for tests */
+    bool tls;                /* false: the bytes are as they are, for SSH */
     bool verify;             /* check the certificate and its name */
     const char *ca_file;     /* PEM, or NULL for the system's CAs */
     const char *fingerprint; /* SHA-256 as "AA:BB:..", or NULL; replaces `verify` */
@@ -47,6 +47,9 @@ void pq_stream_free(pq_stream *stream);
 /* The time from the first packet to an address that answered until it did: one round trip to the
  * server or its proxy. 0 while not connected. */
 pq_ms pq_stream_round_trip(const pq_stream *stream);
+
+/* The connection's descriptor, for libraries that want to see one; -1 while not connected. */
+int pq_stream_descriptor(const pq_stream *stream);
 
 /* Sends what fits now; *ret_sent may be 0. Bytes that were not sent come first in the next call:
  * part of them may be encrypted already. Fails with NETWORK and effect "unknown". */

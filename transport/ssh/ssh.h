@@ -1,0 +1,60 @@
+/*
+ * Backend 2: commands on the nodes over SSH.   (transport/ssh: may use base, loop, agent.h)
+ *
+ * A pq_ssh is one way into a cluster's nodes with one identity: an SSH session for each node that
+ * is needed, shared by the agents of all its VMs. An agent (agent.h) is one VM.
+ *
+ * Two methods, each with root's rights on the node (another user gets them from `sudo -n`):
+ *
+ *   qm       `qm guest exec` and `qm guest exec-status`, a process for each call. Starting one takes
+ *            the node 0.5 to 1 s, so calls carry much; files are read with a command in the guest.
+ *   socket   a small Perl program on the node speaks to the VMs' agent sockets. Calls take as long
+ *            as the agent does, and files are read by the agent itself.
+ *
+ * The node of a VM: as given, or the node that was given as host, or, once that node says that it
+ * does not have the VM or the VM was named by name, where the node's list of guests has it.
+ */
+#pragma once
+
+#include "transport/agent.h"
+#include "transport/base/secret.h"
+
+typedef enum pq_ssh_method { PQ_SSH_METHOD_AUTO, PQ_SSH_METHOD_QM, PQ_SSH_METHOD_SOCKET } pq_ssh_method;
+
+/* Texts and secrets outlive the pq_ssh. */
+typedef struct pq_ssh_options {
+    const char *host; /* a node, for VMs whose node is not known; NULL: they cannot be reached */
+    uint16_t port;    /* of all nodes without one of their own; 0: 22 */
+    const char *user; /* NULL: root */
+    pq_ssh_method method; /* AUTO: socket where the node allows it, else qm */
+    const char *key_file;
+    const pq_secret *key;            /* a private key's text; it comes before `key_file` */
+    const pq_secret *key_passphrase; /* of either */
+    const pq_secret *password;
+    const char *agent_socket;      /* of an ssh-agent; NULL: none */
+    bool agent_wanted;             /* a missing agent is an error, even if there is a password */
+    const char *const *known_hosts; /* files, ended by NULL; the first one is the user's */
+    bool accept_new;               /* a host without known keys is believed and remembered */
+    const char *socks5;            /* HOST[:PORT] of a proxy, or NULL */
+    const char *socks5_user;
+    const pq_secret *socks5_password;
+    const char *const *nodes; /* "NODE=ADDRESS[:PORT]", node_count of them */
+    size_t node_count;
+    pq_ms connect_timeout; /* up to the finished login; 0: 30 s */
+    pq_ms call_timeout;    /* one call; 0: 60 s */
+    unsigned calls_per_node; /* in flight; 0: 4 */
+    unsigned calls_per_vm;
+} pq_ssh_options;
+
+typedef struct pq_ssh pq_ssh;
+
+/* Connects only when something is asked. Fails with CONFIG or NOMEM. */
+pq_ssh *pq_ssh_new(pq_loop *loop, const pq_ssh_options *options, pq_error *err);
+
+/* All agents were freed before. */
+void pq_ssh_free(pq_ssh *ssh);
+
+/* An agent for a VM named by id ("100") or name ("web"), on `node` or, with NULL, wherever it is.
+ * Nothing is asked yet. Fails with USAGE for what cannot be a VM or a node, CONFIG if no node is
+ * known to ask, or NOMEM. */
+pq_agent *pq_ssh_agent(pq_ssh *ssh, const char *vm, const char *node, pq_error *err);
