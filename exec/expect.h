@@ -8,7 +8,8 @@
  * waits for the shortest of them.
  *
  * Commands are of a kind if they begin alike, are about as long, and get about as much stdin: names
- * of temporary files differ each time, sizes hardly do.
+ * of temporary files differ each time, sizes hardly do. A kind that was not seen yet is taken for
+ * one that differs only in its stdin, as one module does from another.
  *
  * What is known of a time is when the question came that found the command ended. If that was the
  * first question, it may have ended earlier; then a shorter time is noted, and again shorter while
@@ -48,6 +49,9 @@ typedef struct pq_expect {
 typedef struct pq_expect_plan {
     pq_ms first, second; /* 0: nothing is known */
 } pq_expect_plan;
+
+/* In place of a stdin's length: the kind of all commands that differ only in that. */
+#define PQ_EXPECT_ANY_STDIN SIZE_MAX
 
 /* `beginning` is the command's text; only its first bytes count. */
 uint64_t pq_expect_key(const char *beginning, size_t length, size_t stdin_length);

@@ -225,7 +225,9 @@ static void on_launched(void *context, const pq_error *err, pq_call_result *resu
         watch_by_looks(job);
         return;
     }
-    pq_expect_learn(pq_session_expect(job->session), job->kind, result->questions, result->age);
+    pq_expect *expect = pq_session_expect(job->session);
+    pq_expect_learn(expect, job->kind, result->questions, result->age);
+    pq_expect_learn(expect, job->wider_kind, result->questions, result->age);
     pq_job_output_inline(job, result);
     pq_job_drain(job);
 }
@@ -320,9 +322,15 @@ static int plain_input(pq_job *job, pq_call_options *options, pq_error *err)
 
 /* Looks at output begin behind the first questions, so someone who waits for it is not made to wait
  * long for these. */
-static pq_expect_plan plan(const pq_job *job)
+static pq_expect_plan plan(pq_job *job)
 {
-    pq_expect_plan known = pq_expect_get(pq_session_expect(job->session), job->kind);
+    const pq_expect *expect = pq_session_expect(job->session);
+    const pq_buf *text = &job->command;
+    job->kind = pq_expect_key(text->data, text->length, job->feed.waiting.length);
+    job->wider_kind = pq_expect_key(text->data, text->length, PQ_EXPECT_ANY_STDIN);
+    pq_expect_plan known = pq_expect_get(expect, job->kind);
+    if (known.first == 0)
+        known = pq_expect_get(expect, job->wider_kind);
     return job->live && known.first > LIVE_PATIENCE_MS ? (pq_expect_plan){0} : known;
 }
 
@@ -352,7 +360,6 @@ static void launch(pq_job *job)
     options.retry_argument = RETRY_ARGUMENT;
     options.makes_directory = !job->plain;
     options.overlap = true;
-    job->kind = pq_expect_key(job->command.data, job->command.length, job->feed.waiting.length);
     options.plan = plan(job);
     set_state(job, JOB_RUNNING);
     job->launcher = pq_call_start(job->session, &script, &options, on_launched, job, &err);

@@ -79,9 +79,9 @@ struct pq_job {
     bool feeds; /* stdin goes in pieces */
     job_feed feed;
     pq_call *launcher;
-    uint64_t kind;        /* of the command, for pq_expect */
-    int64_t launcher_pid; /* of a launcher whose record nobody has fetched; 0: none */
-    bool watching;        /* looks tell when the command ends, not the launcher */
+    uint64_t kind, wider_kind; /* of the command, for pq_expect; with and without its stdin */
+    int64_t launcher_pid;      /* of a launcher whose record nobody has fetched; 0: none */
+    bool watching;             /* looks tell when the command ends, not the launcher */
     pq_call *look, *killer;
     uint64_t look_out, look_err; /* offsets the look on its way begins at */
     pq_timer look_timer, timeout_timer, kill_timer;

@@ -8,6 +8,7 @@ from typing import Any
 WORK_NAMES = {
     "first": "playbook of 10 tasks",
     "repeated": "playbook again, no changes",
+    "warm": "playbook with changes, warm",
     "ping": "ping",
 }
 YARDSTICKS = {"local": "`local`", "ssh": "`ssh`"}

@@ -50,7 +50,7 @@ def _calls(figures: Figures, vmid: int) -> str:
     columns = [
         (who, work, counted)
         for who in ("ours", "peer")
-        for work in ("first", "repeated")
+        for work in ("first", "repeated", "warm")
         if (counted := figures.plays.task_calls(who, work, vmid))
     ]
     tasks = list(dict.fromkeys(task for _, _, counted in columns for task in counted))
@@ -67,6 +67,8 @@ def readme_table(figures: Figures) -> str:
         head += [figures.guests[vmid], yardstick, f"of {yardstick}", "peer", "faster"]
     rows = []
     for work, name in WORK_NAMES.items():
+        if work == "warm":
+            continue
         row = [name]
         for vmid in plays.guests:
             yardstick = plays.yardstick(vmid)

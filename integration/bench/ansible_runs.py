@@ -6,6 +6,8 @@ modules, since the peer sets no HOME for ``~``. Each series begins without a sha
 
 - ``first``: ``ansible-playbook plays/site.yml`` in a guest that has none of it yet;
 - ``repeated``: the same again, which changes nothing;
+- ``warm``, ours alone: once more in a guest that has none of it, for the calls of tasks that change something over a
+  connection in use;
 - ``ping``: ``ansible -m ping``, the second in a row.
 
 Compared are ours and the peer, on both guests; Ansible's ``ssh`` on the QEMU guest; and Ansible's ``local`` next to
@@ -32,14 +34,14 @@ from lab import Lab
 from prepare import PeerFiles
 
 VMS = {SOCKET: f"{SOCKET}:socket:pve1:socket", QEMU: f"{QEMU}:guest:pve1:qemu,root=debian,ssh=1"}
-WORKS = ("first", "repeated", "ping")
+WORKS = ("first", "repeated", "warm", "ping")
 NAME = "ansible"
 
 _PLAYS = Path(__file__).with_name("plays")
 _PERSIST = "20s"
 _TIMEOUT_S = 900
 _REMOTE = "/root/bench-play"
-_CHANGES = {"first": 6, "repeated": 0}
+_CHANGES = {"first": 6, "repeated": 0, "warm": 6}
 _PEER = "community.proxmox.proxmox_qemu_api"
 
 
@@ -122,7 +124,9 @@ class AnsibleBench:
         ways = self._ways()
         counts = {way.who: peer_repetitions if way.who == "peer" else repetitions for way in ways}
         measured = {
-            who: [Series(who, self._vmid, work) for work in WORKS] for who, count in counts.items() if count > 0
+            who: [Series(who, self._vmid, work) for work in WORKS if work != "warm" or who == "ours"]
+            for who, count in counts.items()
+            if count > 0
         }
         for number in range(max(counts.values())):
             for way in ways:
@@ -164,8 +168,9 @@ class AnsibleBench:
             "small": str(prepare.content("random", 4 * KIB)), "large": str(prepare.content("random", MIB)),
         }  # fmt: skip
         inventory.write_text(json.dumps({"all": {"hosts": {"bench": variables}}}))
-        self._make_ready(way)
         for series in measured:
+            if series.work in ("first", "warm"):
+                self._make_ready(way)
             try:
                 if series.work == "ping":
                     self._run(series.work, inventory, shared)

@@ -9,6 +9,7 @@ from ansible_figures import WORK_NAMES
 from cases import QEMU, SOCKET
 from figures import Figures, number_text, percent_text, times_text
 
+_COMPARED = ("first", "repeated", "ping")
 _LARGE = ("put 64 MiB random", "fetch 64 MiB random")
 _BULK = tuple(
     f"{action} {content}"
@@ -149,9 +150,9 @@ GOALS = [
     Goal("client CPU, 10 and 64 MiB: at most 20 ms per MiB", _cpu),
     _play_faster("first", 8),
     _play_faster("repeated", 8),
-    *(_play_within(work, "local", 1.6, "at most 1.6 of `local`", SOCKET) for work in WORK_NAMES),
-    *(_play_within(work, "ssh", 1.0, "no slower than `ssh` with pipelining", QEMU) for work in WORK_NAMES),
+    *(_play_within(work, "local", 1.6, "at most 1.6 of `local`", SOCKET) for work in _COMPARED),
+    *(_play_within(work, "ssh", 1.0, "no slower than `ssh` with pipelining", QEMU) for work in _COMPARED),
     Goal("Ansible, ping: at most 4 calls on a warm connection", _ping_calls),
     _task_calls(("command 2", "stat"), "repeated", 4),
-    _task_calls(("copy 4 KiB",), "first", 12),
+    _task_calls(("copy 4 KiB",), "warm", 12),
 ]

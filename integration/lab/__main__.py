@@ -45,6 +45,7 @@ def _parse_arguments() -> argparse.Namespace:
     )
     up.add_argument("--port", type=int, default=0, help="TCP port (default: any free one)")
     up.add_argument("--no-pace", action="store_true", help="answer as fast as possible instead of as PVE does")
+    up.add_argument("--ssh", action="store_true", help="run an SSH server on every node, with qm behind it")
     up.add_argument("--foreground", action="store_true", help="do not stop when standard input ends")
     commands.add_parser("build", help="build the images that qemu and busybox guests need")
     return parser.parse_args()
@@ -60,7 +61,8 @@ def _up(arguments: argparse.Namespace) -> int:
     lab: LabServer | None = None
     try:
         vms = arguments.vm or list(spec.DEFAULT_VMS)
-        lab = LabServer(directory, arguments.profile, vms, arguments.nodes.split(","), arguments.port)
+        nodes = arguments.nodes.split(",")
+        lab = LabServer(directory, arguments.profile, vms, nodes, arguments.port, arguments.ssh)
         lab.set_pace(not arguments.no_pace)
         lab.start()
         control = directory / "control.sock"

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from .guests.base import RunResult, SshAccess
+from .node.handle import NodeHandle
 
 _PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +36,7 @@ class Lab:
         pace: bool = True,
         directory: Path | None = None,
         port: int = 0,
+        ssh: bool = False,
     ) -> None:
         command = [sys.executable, "-m", "lab", "up", "--port", str(port)]
         command += [f"--vm={vm}" for vm in vms or []]
@@ -42,6 +44,7 @@ class Lab:
         command += ["--nodes", nodes] if nodes else []
         command += [] if pace else ["--no-pace"]
         command += ["--dir", str(directory)] if directory else []
+        command += ["--ssh"] if ssh else []
         environment = {**os.environ, "PYTHONPATH": str(_PACKAGE_PARENT)}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
@@ -89,6 +92,11 @@ class Lab:
     def authorization(self) -> str:
         """The value of the ``Authorization`` header for the token that may do everything."""
         return f"PVEAPIToken={self.token_id}={self.token_secret}"
+
+    @property
+    def ssh(self) -> dict[str, Any]:
+        """How to reach the nodes by SSH (a lab with ``ssh``); its members are in README.md."""
+        return dict(self.info["ssh"])
 
     def ask(self, op: str, **arguments: Any) -> Any:
         """Run a control operation by name; the methods below are the ones there are."""
@@ -197,6 +205,38 @@ class Lab:
     def revoke_token(self, tokenid: str) -> None:
         """Remove an API token."""
         self.ask("revoke_token", tokenid=tokenid)
+
+    def close_api(self) -> None:
+        """Refuse connections to the API and end those that are open; SSH goes on."""
+        self.ask("close_api")
+
+    def open_api(self) -> None:
+        """Take connections to the API again, on the same port."""
+        self.ask("open_api")
+
+    def set_qm_start(self, seconds: float) -> None:
+        """How long ``qm`` and ``pvesh`` take to start; 0.7 s unless told."""
+        self.ask("set_qm_start", seconds=seconds)
+
+    def stop_socks(self) -> None:
+        """Let the SOCKS5 proxy refuse connections and end those through it."""
+        self.ask("socks_stop")
+
+    def start_socks(self) -> None:
+        """Bring the SOCKS5 proxy back, on the same port."""
+        self.ask("socks_start")
+
+    def cut_socks_after(self, direction: str, size: int) -> None:
+        """End all connections through the SOCKS5 proxy after that many more bytes "up" (to the node) or "down"."""
+        self.ask("socks_cut_after", direction=direction, size=size)
+
+    def socks_counts(self) -> dict[str, int]:
+        """``connections`` that the SOCKS5 proxy made and ``refused_logins``."""
+        return dict(self.ask("socks_counts"))
+
+    def node(self, name: str | None = None) -> NodeHandle:
+        """A node of a lab with ``ssh``; the one whose API clients talk to unless named."""
+        return NodeHandle(self, name)
 
     def guest(self, vmid: int) -> GuestHandle:
         """The inside of a VM."""

@@ -11,6 +11,11 @@ from .errors import ApiError
 from .guests.base import Guest, GuestError
 
 
+def node_address(index: int) -> str:
+    """The address of a node, by its place among the nodes: each has one of its own on loopback."""
+    return f"127.0.0.{index + 1}"
+
+
 @dataclass
 class VM:
     """A virtual machine: its configuration and where it runs."""

@@ -18,11 +18,12 @@ from typing import Any
 from .auth import ALL_PRIVILEGES, Token
 from .guests.base import GuestError
 from .guests.namespace import freeze, unfreeze
+from .node.operations import NodeOperations
 from .profiles import PROFILES
 from .server import LabServer, canary_secret
 
 
-class Operations:
+class Operations(NodeOperations):
     """What may be asked; each public method is an operation."""
 
     def __init__(self, lab: LabServer) -> None:
@@ -57,12 +58,15 @@ class Operations:
 
     def move_vm(self, vmid: int, node: str) -> None:
         self._lab.cluster.move(vmid, node)
+        self._lab.vms_changed()
 
     def start_vm(self, vmid: int) -> None:
         self._lab.cluster.vm(vmid).start()
+        self._lab.vms_changed()
 
     def stop_vm(self, vmid: int) -> None:
         self._lab.cluster.vm(vmid).stop()
+        self._lab.vms_changed()
 
     def set_agent_enabled(self, vmid: int, enabled: bool) -> None:
         self._lab.cluster.vm(vmid).agent_enabled = enabled

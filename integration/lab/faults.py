@@ -7,6 +7,9 @@ acted is the property that matters, so every action says when it strikes:
 before the node acts: ``cut-before``, ``status-before``, ``not-running``, ``timeout-before``, ``delay``
 after the node acted: ``cut-after``, ``cut-mid``, ``status-after``, ``timeout-after``, ``garbage``
 the node acts twice:  ``twice`` (the answer of the second delivery is sent; ``answer: "first"`` sends the first one's)
+
+The kinds ``qm-exec``, ``qm-exec-status`` and ``qm-cmd`` are the calls of ``qm`` on a node: ``cut-...`` ends their SSH
+session, ``garbage`` is what they print (``not-json`` or ``empty``); statuses and ``twice`` have no meaning there.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import Any
 BEFORE = {"cut-before", "status-before", "not-running", "timeout-before", "delay"}
 AFTER = {"cut-after", "cut-mid", "status-after", "timeout-after", "garbage"}
 ACTIONS = BEFORE | AFTER | {"twice"}
+QM_ACTIONS = {"cut-before", "cut-after", "cut-mid", "delay", "not-running", "timeout-before", "timeout-after", "garbage"}
+QM_GARBAGE = {"not-json", "empty"}
 GARBAGE = {"not-json", "short-length", "long-length", "huge", "truncated-gzip", "empty", "deep", "not-http"}
 
 
@@ -47,6 +52,8 @@ class Rule:
             raise ValueError(f"unknown action {self.action}: one of {', '.join(sorted(ACTIONS))}")
         if self.garbage not in GARBAGE:
             raise ValueError(f"unknown garbage {self.garbage}: one of {', '.join(sorted(GARBAGE))}")
+        if self.kind.startswith("qm-") and (self.action not in QM_ACTIONS or self.garbage not in QM_GARBAGE):
+            raise ValueError(f"qm can have {', '.join(sorted(QM_ACTIONS))}; garbage {', '.join(sorted(QM_GARBAGE))}")
 
     def meets(self, kind: str, vmid: int | None) -> bool:
         """Count a call that matches and tell whether this one is hit."""

@@ -45,6 +45,7 @@ class Observer:
             self._requests: Counter[str] = Counter()
             self._statuses: Counter[str] = Counter()
             self._acts: dict[int, Counter[str]] = {}
+            self._programs: Counter[str] = Counter()
             self._peaks: Counter[str] = +self._flying
             self._log: deque[LogEntry] = deque(maxlen=_LOG_ENTRIES)
 
@@ -57,6 +58,11 @@ class Observer:
         """Count an agent command that a guest's agent answered without an error."""
         with self._lock:
             self._acts.setdefault(vmid, Counter())[command] += 1
+
+    def count_program(self, kind: str) -> None:
+        """Count a program on a node, such as ``qm-exec``, that is about to do its work."""
+        with self._lock:
+            self._programs[kind] += 1
 
     def enter(self, *gauges: str) -> None:
         """Note that a call is under way at each of the gauges."""
@@ -90,6 +96,7 @@ class Observer:
                 "requests": dict(self._requests),
                 "requests_total": sum(self._requests.values()),
                 "statuses": dict(self._statuses),
+                "programs": dict(self._programs),
                 "acts": dict(acts),
                 "acts_by_vm": {str(vmid): dict(counted) for vmid, counted in self._acts.items()},
                 "peak_in_flight": dict(self._peaks),

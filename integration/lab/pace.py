@@ -41,6 +41,11 @@ def set_pace(enabled: bool) -> None:
     _enabled = enabled
 
 
+def enabled() -> bool:
+    """Whether the imitation is on."""
+    return _enabled
+
+
 def trip_seconds(command: str, request_bytes: int, answer_bytes: int) -> float:
     """The least time one agent round trip takes, from the connection to the parsed answer."""
     if not _enabled:

@@ -37,19 +37,32 @@ class Proxy:
         self._context = context
         self._numbers = itertools.count(1)
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server((host, port), backlog=512)
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, name="pveproxy accept", daemon=True)
+        self._host = host
+        self._listener: socket.socket | None = _listen(host, port)
+        self.port: int = self._listener.getsockname()[1]
 
     def start(self) -> None:
-        self._thread.start()
+        assert self._listener is not None
+        self._accept_from(self._listener)
 
     def stop(self) -> None:
         """Stop accepting and close what is open."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.close_port()
+
+    def close_port(self) -> None:
+        """Become unreachable: connections are refused, open ones end."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.drop_connections()
+
+    def open_port(self) -> None:
+        """Listen again, on the same port."""
+        if self._listener is None:
+            self._listener = _listen(self._host, self.port)
+            self._accept_from(self._listener)
 
     def drop_connections(self) -> None:
         """Close every connection, as a restart of pveproxy does."""
@@ -57,10 +70,13 @@ class Proxy:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def _accept(self) -> None:
+    def _accept_from(self, listener: socket.socket) -> None:
+        threading.Thread(target=self._accept, args=(listener,), name="pveproxy accept", daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = listener.accept()
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -84,6 +100,10 @@ class Proxy:
         finally:
             self._open.discard(sock)
             sock.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    return socket.create_server((host, port), backlog=512)
 
 
 class _Session:

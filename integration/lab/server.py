@@ -16,6 +16,7 @@ from .cluster import VM, Cluster
 from .faults import FaultPlan
 from .gateway import Gateway, Settings
 from .guests.namespace import can_isolate
+from .node.cluster_ssh import ClusterSsh
 from .observe import Observer
 from .profiles import PROFILES
 from .proxy import Proxy
@@ -37,7 +38,9 @@ def canary_secret() -> str:
 class LabServer:
     """Builds and runs everything; the control side and the command line work through it."""
 
-    def __init__(self, directory: Path, profile: str, vms: list[str], nodes: list[str], port: int) -> None:
+    def __init__(
+        self, directory: Path, profile: str, vms: list[str], nodes: list[str], port: int, ssh: bool = False
+    ) -> None:
         if len(str(directory)) > _MAX_DIRECTORY_CHARS:
             raise spec.SpecError(f"{directory} is too long a path for the sockets in it")
         self.directory = directory
@@ -46,6 +49,8 @@ class LabServer:
         isolate = can_isolate()
         if not isolate:
             print("lab: no namespaces here (not root, or no unshare): socket guests run unprotected", file=sys.stderr)
+        if ssh and not isolate:
+            raise spec.SpecError("SSH to the nodes needs namespaces: run the lab as root, with unshare")
         names = nodes + [s.node for s in specs]
         self.cluster = Cluster(list(dict.fromkeys(names)), [spec.build(s, directory, isolate) for s in specs])
         self.authority = Authority()
@@ -57,6 +62,7 @@ class LabServer:
         gateway = Gateway(Environment(self.cluster, self.authority, self.observer), self.settings, self.faults)
         context = self._identity.server_context()
         self.proxy = Proxy(gateway, self.observer, self.recorder, context, HOST, port)
+        self.ssh = ClusterSsh(self.cluster, directory) if ssh else None
         self._add_credentials()
 
     def _add_credentials(self) -> None:
@@ -70,12 +76,21 @@ class LabServer:
         wanted = [vm for vm in self.cluster.vms() if vm.kind != "stopped"]
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(VM.start, wanted))
+        if self.ssh is not None:
+            self.ssh.start()
         self.proxy.start()
 
     def stop(self) -> None:
         """End the endpoint and every guest."""
         self.proxy.stop()
+        if self.ssh is not None:
+            self.ssh.stop()
         self.cluster.close()
+
+    def vms_changed(self) -> None:
+        """Bring the nodes in line with where the VMs are now."""
+        if self.ssh is not None:
+            self.ssh.place_sockets()
 
     def set_pace(self, enabled: bool) -> None:
         """Switch the imitation of PVE's own slowness."""
@@ -94,4 +109,5 @@ class LabServer:
             ],
             "nodes": self.cluster.nodes, "vms": [vm.summary() for vm in self.cluster.vms()],
             "profile": self.settings.profile.name, "dir": str(self.directory),
+            **({} if self.ssh is None else {"ssh": self.ssh.describe()}),
         }  # fmt: skip

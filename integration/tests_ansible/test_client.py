@@ -64,7 +64,7 @@ def test_abort_ends_the_command(server: Server, lab: Lab) -> None:
     until(lambda: not commands_named(guest.processes(), "sleep"), "the command has ended", 5)
 
 
-def test_server_that_ends(server: Server) -> None:
+def test_server_that_ends(server: Server, lab: Lab) -> None:
     call = server.start("exec_command", {"cmd": "sleep 1"})
     while server.step(0.2):
         pass
@@ -75,6 +75,8 @@ def test_server_that_ends(server: Server) -> None:
     with pytest.raises(Refusal) as caught:
         server.call("ping", {})
     assert (caught.value.code, caught.value.effect) == ("ended", "none")
+    # Killed like this it cannot clean up.
+    lab.guest(PIPED).run(["sh", "-c", "rm -rf /tmp/.pve-qga-run-*"])
 
 
 @pytest.mark.parametrize("answer", ["nonsense", '{"id":1}', '{"id":1,"error":7}', "[]", ""])

@@ -57,7 +57,9 @@ def test_moved_vm_is_listed_at_its_new_node(lab: Lab, api: Api) -> None:
 def test_cluster_and_network(api: Api) -> None:
     nodes = {entry["name"]: entry for entry in api.get("/cluster/status").data if entry["type"] == "node"}
     assert (nodes["pve1"]["ip"], nodes["pve1"]["local"], nodes["pve2"]["local"]) == ("127.0.0.1", 1, 0)
-    assert api.get("/nodes/pve2/network").data[0]["address"] == "127.0.0.2"
+    interfaces = {entry["iface"]: entry for entry in api.get("/nodes/pve2/network").data}
+    assert interfaces["vmbr0"]["address"] == nodes["pve2"]["ip"] == "127.0.0.2"
+    assert [name for name, entry in interfaces.items() if "gateway" in entry] == ["vmbr0"]
 
 
 def test_vm_status_and_config(api: Api) -> None:

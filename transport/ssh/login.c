@@ -8,6 +8,7 @@
 #include "transport/ssh/hostkey.h"
 #include "transport/ssh/key_file.h"
 #include "transport/ssh/memory.h"
+#include "transport/ssh/session_internal.h"
 
 /* libssh2 signs with RSA keys by SHA-1 alone before this version; OpenSSH refuses that since 8.8. */
 #define VERSION_WITH_RSA_SHA2 0x010b00
@@ -204,8 +205,8 @@ static void answer(const char *name, int name_length, const char *instruction,
                    int instruction_length, int count, const LIBSSH2_USERAUTH_KBDINT_PROMPT *prompts,
                    LIBSSH2_USERAUTH_KBDINT_RESPONSE *responses, void **abstract)
 {
-    const pq_ssh_login *login = *abstract;
-    const pq_secret *password = login->options->password;
+    const pq_ssh_session *session = *abstract;
+    const pq_secret *password = session->options->password;
     (void)name, (void)name_length, (void)instruction, (void)instruction_length, (void)prompts;
     for (int i = 0; i < count; i++) {
         responses[i].text = pq_ssh_alloc(password->length + 1, NULL);
@@ -220,7 +221,6 @@ static int try_questions(pq_ssh_login *login, LIBSSH2_SESSION *ssh, const char *
 {
     if (!pq_secret_is_set(login->options->password) || !accepts(login, "keyboard-interactive"))
         return NEXT_STAGE;
-    *libssh2_session_abstract(ssh) = login;
     int code = libssh2_userauth_keyboard_interactive_ex(ssh, user, (unsigned)strlen(user), answer);
     if (code == LIBSSH2_ERROR_AUTHENTICATION_FAILED) {
         note(login, "the password was refused as an answer, too");

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
 from ..auth import check_privileges
-from ..cluster import VM
+from ..cluster import VM, node_address
 from ..errors import ApiError, parameter_error
 from ..schema import NODE_PARAMS, VM_PARAMS, Param
 from .method import Call, Method
@@ -73,7 +74,7 @@ def _cluster_status(call: Call) -> Any:
     for index, node in enumerate(nodes):
         local = int(node == call.env.cluster.local_node)
         entries.append(
-            {"type": "node", "id": f"node/{node}", "name": node, "nodeid": index + 1, "ip": f"127.0.0.{index + 1}",
+            {"type": "node", "id": f"node/{node}", "name": node, "nodeid": index + 1, "ip": node_address(index),
              "local": local, "online": 1, "level": ""}
         )  # fmt: skip
     return entries
@@ -81,11 +82,24 @@ def _cluster_status(call: Call) -> Any:
 
 def _network(call: Call) -> Any:
     index = call.env.cluster.nodes.index(call.node)
-    bridge = {
-        "iface": "vmbr0", "type": "bridge", "active": 1, "autostart": 1, "method": "static", "families": ["inet"],
-        "address": f"127.0.0.{index + 1}", "netmask": "8", "cidr": f"127.0.0.{index + 1}/8", "priority": 3,
+    card = {
+        "iface": "eno1", "type": "eth", "active": 1, "exists": 1, "method": "manual", "method6": "manual",
+        "families": ["inet"], "priority": 3,
     }  # fmt: skip
-    return [bridge]
+    # Perl's hashes have no order, and vmbr1, for storage, does not lead to the node: the gateway tells which does.
+    storage = _bridge("vmbr1", f"192.0.2.{index + 1}", "24", 4)
+    public = {**_bridge("vmbr0", node_address(index), "8", 5), "gateway": "127.0.0.254"}
+    interfaces = [card, storage, public]
+    random.shuffle(interfaces)
+    return interfaces
+
+
+def _bridge(name: str, address: str, prefix: str, priority: int) -> dict[str, Any]:
+    return {
+        "iface": name, "type": "bridge", "active": 1, "autostart": 1, "method": "static", "method6": "manual",
+        "families": ["inet"], "address": address, "netmask": prefix, "cidr": f"{address}/{prefix}",
+        "bridge_ports": "", "bridge_stp": "off", "bridge_fd": "0", "priority": priority,
+    }  # fmt: skip
 
 
 def _vm_status(call: Call) -> Any:

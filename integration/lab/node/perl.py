@@ -7,14 +7,15 @@ Arguments are bytes that are decoded by the caller's locale, so that outside a U
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from ..encoding import pretty_json
 from .lablink import LabLink
 
 ENOENT_STATUS = 2
@@ -100,7 +101,7 @@ def _options(command: Command, argv: list[bytes]) -> tuple[dict[str, bytes], lis
             found[name] = match[2]
         elif command.options[name] == "boolean":
             found[name] = b"" if not words or _looks_like_option(words[0]) else words.pop(0)
-        elif not words or words[0] == b"--":
+        elif not words:
             sys.stderr.write(f"Option {name} requires an argument\n")
             broken = True
         else:
@@ -144,7 +145,8 @@ def decode_locale(data: bytes) -> str:
 
 def print_json(value: Any) -> bytes:
     """An object as ``to_json`` writes it with ``pretty``, ``canonical`` and ``utf8``."""
-    return pretty_json(value)
+    text = json.dumps(value, ensure_ascii=False, indent=3, separators=(",", " : "), sort_keys=True)
+    return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
 def _report(error: Died) -> None:
@@ -164,21 +166,19 @@ def warn(text: str) -> None:
     sys.stderr.flush()
 
 
-def run(program: str, node: str, body: Any) -> NoReturn:
-    """Run a tool: wait for as long as Perl takes to load it, refuse others than root, report what it dies of."""
+def run(node: str, body: Callable[[LabLink, list[bytes]], None]) -> int:
+    """Run a tool for as long as Perl would take to load it, and more; returns the exit status."""
     born = time.monotonic() - _age_s()
-    link = LabLink(node, program)
-    status = 0
     try:
-        start_s = link.start_seconds()
-        time.sleep(max(0.0, born + start_s - time.monotonic()))
         if os.geteuid() != 0:
             raise Died("please run as root\n")
+        link = LabLink(node)
+        time.sleep(max(0.0, born + link.begin() - time.monotonic()))
         body(link, [os.fsencode(word) for word in sys.argv[1:]])
     except Died as error:
         _report(error)
-        status = error.status
-    sys.exit(status)
+        return error.status
+    return 0
 
 
 def _age_s() -> float:

@@ -138,7 +138,8 @@ class Server:
     def hello(self, client: str, vm: t.Optional[str] = None, options: t.Optional[t.Mapping[str, t.Any]] = None) -> None:
         """The first request; all others are about this VM and have these options unless they say otherwise."""
         said = {"version": PROTOCOL_VERSION, "client": client, "vm": vm, "options": options}
-        self.features = frozenset(self.call("hello", said).get("features", ()))
+        answer = self.call("hello", said) or {}
+        self.features = frozenset(answer.get("features", ()))
 
     # ---- requests ----
 

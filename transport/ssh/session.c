@@ -1,0 +1,483 @@
+#include "transport/ssh/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport/base/encode.h"
+#include "transport/base/log.h"
+#include "transport/ssh/hostkey.h"
+#include "transport/ssh/memory.h"
+#include "transport/ssh/session_internal.h"
+
+#define DEFAULT_PORT 22
+#define DEFAULT_CONNECT_TIMEOUT_MS 30000
+#define SHA256_BYTES 32
+
+/* Silent periods after which a node is given up. */
+#define SILENT_PERIODS 3
+
+static void run(void *context);
+
+static void set_state(pq_ssh_session *session, pq_ssh_state state)
+{
+    static const char *const names[] = {"idle", "connecting", "handshake", "login", "open"};
+    session->state = state;
+    pq_trace("ssh", PQ_TEXT("node", session->name), PQ_TEXT("state", names[state]));
+}
+
+pq_ssh_session *pq_ssh_session_new(pq_loop *loop, const pq_ssh_options *options,
+                                   const pq_secret *proxy_userpwd, const char *host, uint16_t port,
+                                   pq_error *err)
+{
+    pq_ssh_session *session = calloc(1, sizeof *session);
+    char *copy = strdup(host);
+    if (session == NULL || copy == NULL) {
+        free(session);
+        free(copy);
+        pq_fail(err, PQ_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    session->loop = loop;
+    session->options = options;
+    session->proxy_userpwd = proxy_userpwd;
+    session->host = copy;
+    session->port = port != 0 ? port : DEFAULT_PORT;
+    session->commands_end = &session->commands;
+    session->channels_max = PQ_SSH_CHANNELS;
+    const char *format = session->port == DEFAULT_PORT     ? "%s"
+                         : strchr(session->host, ':') != NULL ? "[%s]:%u"
+                                                              : "%s:%u";
+    snprintf(session->name, sizeof session->name, format, session->host, (unsigned)session->port);
+    return session;
+}
+
+const char *pq_ssh_session_name(const pq_ssh_session *session)
+{
+    return session->name;
+}
+
+pq_ms pq_ssh_session_round_trip(const pq_ssh_session *session)
+{
+    return session->stream != NULL ? pq_stream_round_trip(session->stream) : 0;
+}
+
+/* ---- libssh2's view of the connection ---- */
+
+static LIBSSH2_SEND_FUNC(send_bytes)
+{
+    pq_ssh_session *session = *abstract;
+    size_t sent = 0;
+    (void)socket, (void)flags;
+    if (session->lost.code != PQ_OK ||
+        pq_stream_send(session->stream, buffer, length, &sent, &session->lost) < 0)
+        return -EPIPE;
+    return sent > 0 ? (ssize_t)sent : -EAGAIN;
+}
+
+static LIBSSH2_RECV_FUNC(receive_bytes)
+{
+    pq_ssh_session *session = *abstract;
+    size_t received = 0;
+    pq_stream_got got = PQ_STREAM_END;
+    (void)socket, (void)flags;
+    if (session->lost.code != PQ_OK ||
+        pq_stream_recv(session->stream, buffer, length, &received, &got, &session->lost) < 0)
+        return -ECONNRESET;
+    if (got == PQ_STREAM_WAIT)
+        return -EAGAIN;
+    session->heard = pq_now();
+    if (got == PQ_STREAM_END)
+        pq_fail_effect(&session->lost, PQ_E_NETWORK, PQ_EFFECT_NONE, true,
+                       "the connection to %s was closed by the node", session->name);
+    return (ssize_t)received;
+}
+
+void pq_ssh_last_text(LIBSSH2_SESSION *ssh, char *out, size_t size)
+{
+    char *text = NULL;
+    int length = 0;
+    if (libssh2_session_last_error(ssh, &text, &length, 0) == 0 || text == NULL || length <= 0)
+        pq_error_clean(out, size, "no reason was given", 19);
+    else
+        pq_error_clean(out, size, text, (size_t)length);
+}
+
+bool pq_ssh_is_blocked(const pq_ssh_session *session)
+{
+    return (libssh2_session_block_directions(session->ssh) & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0;
+}
+
+bool pq_ssh_is_lost(const pq_ssh_session *session, int code, pq_error *err)
+{
+    char text[200];
+    if (session->lost.code != PQ_OK) {
+        *err = session->lost;
+        return true;
+    }
+    switch (code) {
+    case LIBSSH2_ERROR_SOCKET_NONE:
+    case LIBSSH2_ERROR_SOCKET_SEND:
+    case LIBSSH2_ERROR_SOCKET_RECV:
+    case LIBSSH2_ERROR_SOCKET_DISCONNECT:
+    case LIBSSH2_ERROR_SOCKET_TIMEOUT:
+    case LIBSSH2_ERROR_BAD_SOCKET:
+    case LIBSSH2_ERROR_PROTO:
+    case LIBSSH2_ERROR_DECRYPT:
+    case LIBSSH2_ERROR_ENCRYPT:
+    case LIBSSH2_ERROR_INVALID_MAC:
+    case LIBSSH2_ERROR_ALLOC:
+    case LIBSSH2_ERROR_BAD_USE:
+        pq_ssh_last_text(session->ssh, text, sizeof text);
+        pq_fail_effect(err, PQ_E_NETWORK, PQ_EFFECT_NONE, true, "the SSH session with %s ended: %s",
+                       session->name, text);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- the end of a session ---- */
+
+static void close_connection(pq_ssh_session *session)
+{
+    pq_timer_stop(&session->deadline);
+    pq_timer_stop(&session->keepalive);
+    pq_defer_stop(&session->turn);
+    pq_ssh_login_done(&session->login);
+    if (session->ssh != NULL) {
+        /* Without a connection libssh2 frees its channels at once. */
+        if (session->lost.code == PQ_OK)
+            pq_fail(&session->lost, PQ_E_NETWORK, "the SSH session with %s is over", session->name);
+        while (libssh2_session_free(session->ssh) == LIBSSH2_ERROR_EAGAIN)
+            continue;
+        session->ssh = NULL;
+    }
+    for (pq_ssh_command *command = session->commands; command != NULL; command = command->next)
+        command->channel = NULL;
+    pq_stream_free(session->stream);
+    session->stream = NULL;
+    session->opening = session->blocked = NULL;
+    session->channels = 0;
+}
+
+static void fail(pq_ssh_session *session, const pq_error *cause)
+{
+    pq_error err = *cause;
+    pq_log(PQ_LOG_DEBUG, "SSH to %s: %s", session->name, err.text);
+    close_connection(session);
+    set_state(session, PQ_SSH_IDLE);
+    for (pq_ssh_command *command = session->commands; command != NULL; command = command->next)
+        pq_ssh_command_fail(command, &err);
+}
+
+void pq_ssh_session_free(pq_ssh_session *session)
+{
+    if (session == NULL)
+        return;
+    pq_defer_stop(&session->deliver);
+    close_connection(session);
+    while (session->commands != NULL)
+        pq_ssh_command_free(session->commands);
+    free(session->host);
+    free(session);
+}
+
+/* ---- the handshake ---- */
+
+/* Kinds of host keys, best first; rsa-sha2 needs libssh2 1.11 and is passed over by older ones. */
+static const char *const key_methods[] = {
+    "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"};
+
+#define KEY_METHODS (sizeof key_methods / sizeof key_methods[0])
+
+static bool is_known_method(const pq_host_keys *keys, const char *method)
+{
+    const char *type = strncmp(method, "rsa-", 4) == 0 ? "ssh-rsa" : method;
+    for (size_t i = 0; i < keys->type_count; i++)
+        if (strcmp(keys->types[i], type) == 0)
+            return true;
+    return false;
+}
+
+/* Asks for the kinds of keys first by which the node is known. */
+static void prefer_known(pq_ssh_session *session, const pq_host_keys *keys)
+{
+    char list[256] = "";
+    size_t length = 0;
+    for (int known = 1; known >= 0; known--)
+        for (size_t i = 0; i < KEY_METHODS; i++)
+            if (is_known_method(keys, key_methods[i]) == (known == 1))
+                length += (size_t)snprintf(list + length, sizeof list - length, "%s%s",
+                                           length > 0 ? "," : "", key_methods[i]);
+    libssh2_session_method_pref(session->ssh, LIBSSH2_METHOD_HOSTKEY, list);
+}
+
+static int make_ssh(pq_ssh_session *session, pq_error *err)
+{
+    pq_host_keys keys = {.host = session->host, .port = session->port};
+    if (pq_host_keys_load(&keys, session->options->known_hosts, err) < 0)
+        return -1;
+    session->ssh =
+        libssh2_session_init_ex(pq_ssh_alloc, pq_ssh_free_memory, pq_ssh_realloc, session);
+    if (session->ssh == NULL)
+        return pq_fail(err, PQ_E_NOMEM, "out of memory");
+    libssh2_session_callback_set(session->ssh, LIBSSH2_CALLBACK_SEND, (void *)send_bytes);
+    libssh2_session_callback_set(session->ssh, LIBSSH2_CALLBACK_RECV, (void *)receive_bytes);
+    libssh2_session_set_blocking(session->ssh, 0);
+    prefer_known(session, &keys);
+    session->heard = pq_now();
+    return 0;
+}
+
+static int judge_host_key(pq_ssh_session *session, pq_error *err)
+{
+    pq_host_keys keys = {.host = session->host, .port = session->port};
+    pq_buf print = {0};
+    int type = 0;
+    keys.key = libssh2_session_hostkey(session->ssh, &keys.key_length, &type);
+    const char *hash = libssh2_hostkey_hash(session->ssh, LIBSSH2_HOSTKEY_HASH_SHA256);
+    if (keys.key == NULL || hash == NULL)
+        return pq_fail(err, PQ_E_HOST_KEY, "%s showed no host key", session->name);
+    int failed = pq_buf_add_text(&print, "SHA256:", err);
+    if (failed == 0)
+        failed = pq_base64_encode(&print, hash, SHA256_BYTES, err);
+    if (failed == 0) {
+        print.data[print.length - 1] = '\0'; /* the padding, which ssh does not show */
+        failed = pq_host_keys_load(&keys, session->options->known_hosts, err);
+    }
+    if (failed == 0)
+        failed = pq_host_keys_judge(&keys, print.data, session->options->accept_new,
+                                    session->options->known_hosts, err);
+    pq_buf_done(&print);
+    return failed;
+}
+
+/* 0: done; 1: it waits; -1: over. */
+static int shake_hands(pq_ssh_session *session, pq_error *err)
+{
+    char text[200];
+    int code = libssh2_session_handshake(session->ssh, pq_stream_descriptor(session->stream));
+    if (code == LIBSSH2_ERROR_EAGAIN)
+        return 1;
+    if (code == 0)
+        return judge_host_key(session, err);
+    if (session->lost.code == PQ_OK) {
+        pq_ssh_last_text(session->ssh, text, sizeof text);
+        return pq_fail(err, PQ_E_CONNECT, "no SSH session with %s: %s", session->name, text);
+    }
+    return pq_fail_effect(err, PQ_E_CONNECT, PQ_EFFECT_NONE, true,
+                          "no SSH session with %s: it hung up; is this an SSH port?",
+                          session->name);
+}
+
+static int log_in(pq_ssh_session *session, pq_error *err)
+{
+    char text[200];
+    int code = 0;
+    int result = pq_ssh_login_step(&session->login, session->ssh, session->name, &code, err);
+    if (result >= 0 || code == 0)
+        return result;
+    if (session->lost.code != PQ_OK)
+        return pq_fail(err, PQ_E_SSH_LOGIN, "%s hung up while we logged in as %s%s%s",
+                       session->name, pq_ssh_login_user(session->options),
+                       session->login.tried[0] != '\0' ? ": " : "", session->login.tried);
+    pq_ssh_last_text(session->ssh, text, sizeof text);
+    return pq_fail(err, PQ_E_SSH_LOGIN, "cannot log in as %s@%s: %s",
+                   pq_ssh_login_user(session->options), session->name, text);
+}
+
+/* ---- keeping it alive ---- */
+
+static void keep_alive(void *context)
+{
+    pq_ssh_session *session = context;
+    int next;
+    pq_ms silent = pq_now() - session->heard;
+    if (silent >= SILENT_PERIODS * PQ_SSH_KEEPALIVE_MS) {
+        pq_error err;
+        pq_fail_effect(&err, PQ_E_NETWORK, PQ_EFFECT_NONE, true,
+                       "the SSH session with %s ended: the node was silent for %d s", session->name,
+                       (int)(silent / 1000));
+        fail(session, &err);
+        return;
+    }
+    /* Only into an idle connection: libssh2 would leave a part of this packet behind. */
+    if (silent >= PQ_SSH_KEEPALIVE_MS && session->blocked == NULL)
+        libssh2_keepalive_send(session->ssh, &next);
+    pq_timer_start(session->loop, &session->keepalive, PQ_SSH_KEEPALIVE_MS, keep_alive, session);
+}
+
+static void opened(pq_ssh_session *session)
+{
+    pq_timer_stop(&session->deadline);
+    pq_ssh_login_done(&session->login);
+    libssh2_keepalive_config(session->ssh, 1, PQ_SSH_KEEPALIVE_MS / 1000 / 2);
+    set_state(session, PQ_SSH_OPEN);
+    pq_log(PQ_LOG_INFO, "logged in as %s@%s", pq_ssh_login_user(session->options), session->name);
+    pq_timer_start(session->loop, &session->keepalive, PQ_SSH_KEEPALIVE_MS, keep_alive, session);
+}
+
+/* ---- running ---- */
+
+/* Goes through the commands until none of them gets any further. */
+static int run_commands(pq_ssh_session *session, pq_error *err)
+{
+    bool again = true;
+    if (session->blocked != NULL && pq_ssh_command_step(session->blocked, err) < 0)
+        return -1;
+    while (again && session->blocked == NULL) {
+        again = false;
+        pq_ssh_command *next;
+        for (pq_ssh_command *command = session->commands;
+             command != NULL && session->blocked == NULL; command = next) {
+            next = command->next;
+            int done = pq_ssh_command_step(command, err);
+            if (done < 0)
+                return -1;
+            again |= done > 0;
+        }
+    }
+    return 0;
+}
+
+static int advance(pq_ssh_session *session, pq_error *err)
+{
+    int waits = 0;
+    if (session->state == PQ_SSH_HANDSHAKE) {
+        waits = shake_hands(session, err);
+        if (waits == 0) {
+            pq_ssh_login_init(&session->login, session->options);
+            set_state(session, PQ_SSH_LOGIN);
+        }
+    }
+    if (session->state == PQ_SSH_LOGIN && waits == 0) {
+        waits = log_in(session, err);
+        if (waits == 0)
+            opened(session);
+    }
+    if (session->state == PQ_SSH_OPEN && waits == 0)
+        return run_commands(session, err);
+    return waits < 0 ? -1 : 0;
+}
+
+static void on_ready(void *context, int events)
+{
+    (void)events;
+    run(context);
+}
+
+static void run(void *context)
+{
+    pq_ssh_session *session = context;
+    pq_error err;
+    if (session->ssh == NULL)
+        return;
+    if (advance(session, &err) < 0) {
+        fail(session, &err);
+        return;
+    }
+    bool blocked = session->blocked != NULL ||
+                   (session->state != PQ_SSH_OPEN && pq_ssh_is_blocked(session));
+    pq_stream_watch(session->stream, PQ_READABLE | (blocked ? PQ_WRITABLE : 0), on_ready, session);
+}
+
+/* ---- connecting ---- */
+
+static void connected(void *context, const pq_error *failure)
+{
+    pq_ssh_session *session = context;
+    pq_error err;
+    if (failure != NULL) {
+        err = *failure;
+        pq_error_prefix(&err, "SSH: ");
+        fail(session, &err);
+    } else if (make_ssh(session, &err) < 0) {
+        fail(session, &err);
+    } else {
+        set_state(session, PQ_SSH_HANDSHAKE);
+        run(session);
+    }
+}
+
+static void too_late(void *context)
+{
+    pq_ssh_session *session = context;
+    pq_error err;
+    pq_fail_effect(&err, PQ_E_TIMEOUT, PQ_EFFECT_NONE, true, "no SSH session with %s in time",
+                   session->name);
+    fail(session, &err);
+}
+
+static int start_connecting(pq_ssh_session *session, pq_error *err)
+{
+    const pq_ssh_options *options = session->options;
+    pq_ms timeout =
+        options->connect_timeout > 0 ? options->connect_timeout : DEFAULT_CONNECT_TIMEOUT_MS;
+    char proxy[320] = "";
+    if (options->socks5 != NULL && options->socks5[0] != '\0')
+        snprintf(proxy, sizeof proxy, "socks5h://%s", options->socks5);
+    pq_stream_options stream = {.host = session->host,
+                                .port = session->port,
+                                .proxy = proxy,
+                                .proxy_userpwd = session->proxy_userpwd,
+                                .connect_timeout = timeout};
+    session->lost = (pq_error){0};
+    session->stream = pq_stream_open(session->loop, &stream, connected, session, err);
+    if (session->stream == NULL)
+        return -1;
+    pq_timer_start(session->loop, &session->deadline, timeout, too_late, session);
+    set_state(session, PQ_SSH_CONNECTING);
+    return 0;
+}
+
+static void take_turn(void *context)
+{
+    pq_ssh_session *session = context;
+    pq_error err;
+    if (session->state == PQ_SSH_IDLE && session->commands != NULL) {
+        if (start_connecting(session, &err) < 0)
+            fail(session, &err);
+    } else {
+        run(session);
+    }
+}
+
+void pq_ssh_session_wake(pq_ssh_session *session)
+{
+    pq_defer_start(session->loop, &session->turn, take_turn, session);
+}
+
+/* ---- telling ---- */
+
+/* Tells one caller, who may free everything; the others get their own turn. */
+static void deliver(void *context)
+{
+    pq_ssh_session *session = context;
+    pq_ssh_command *command = session->commands;
+    while (command != NULL && command->state != PQ_SSH_ENDED)
+        command = command->next;
+    if (command == NULL)
+        return;
+    pq_ssh_command ended = *command;
+    command->result = (pq_ssh_result){0};
+    pq_ssh_command_free(command);
+    pq_ssh_session_ended(session);
+    if (ended.done != NULL)
+        ended.done(ended.context, ended.failure.code != PQ_OK ? &ended.failure : NULL,
+                   &ended.result);
+    pq_buf_done(&ended.result.out);
+    pq_buf_done(&ended.result.err);
+}
+
+void pq_ssh_session_ended(pq_ssh_session *session)
+{
+    for (pq_ssh_command *command = session->commands; command != NULL; command = command->next) {
+        if (command->state == PQ_SSH_ENDED) {
+            pq_defer_start(session->loop, &session->deliver, deliver, session);
+            return;
+        }
+    }
+}
