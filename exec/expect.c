@@ -1,7 +1,5 @@
 #include "exec/expect.h"
 
-#include "exec/poll.h"
-
 /* What makes a kind: so many bytes of the text, and lengths in these units. */
 #define BEGINNING 32
 #define TEXT_UNIT 16
@@ -73,7 +71,7 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
     }
     if (shortest < PQ_EXPECT_LEAST_MS)
         return (pq_expect_plan){0};
-    pq_ms first = shortest < PQ_POLL_MAX_MS ? shortest : PQ_POLL_MAX_MS;
+    pq_ms first = shortest < PQ_EXPECT_FIRST_MAX_MS ? shortest : PQ_EXPECT_FIRST_MAX_MS;
     return (pq_expect_plan){.first = first,
                             .second = within((first + longest) / 2, first + first / SECOND_LEAST,
                                              first + first / SECOND_MOST)};

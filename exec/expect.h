@@ -31,6 +31,9 @@
 /* Shorter commands are asked about as pq_poll_first says. */
 #define PQ_EXPECT_LEAST_MS 25
 
+/* The first question comes no later than this, for commands that became faster. */
+#define PQ_EXPECT_FIRST_MAX_MS 10000
+
 typedef struct pq_expect_kind {
     uint64_t key;
     unsigned seen; /* the table's count when it was seen last; 0: unused */

@@ -22,7 +22,7 @@ from typing import Any
 BEFORE = {"cut-before", "status-before", "not-running", "timeout-before", "delay"}
 AFTER = {"cut-after", "cut-mid", "status-after", "timeout-after", "garbage"}
 ACTIONS = BEFORE | AFTER | {"twice"}
-QM_ACTIONS = {"cut-before", "cut-after", "cut-mid", "delay", "not-running", "timeout-before", "timeout-after", "garbage"}
+QM_ACTIONS = (BEFORE | AFTER) - {"status-before", "status-after"}
 QM_GARBAGE = {"not-json", "empty"}
 GARBAGE = {"not-json", "short-length", "long-length", "huge", "truncated-gzip", "empty", "deep", "not-http"}
 

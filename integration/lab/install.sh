@@ -8,8 +8,8 @@
 # ($PVE_QGA_LAB_CACHE or ~/.cache/pve-qga-lab), not installed: this machine is left alone.
 set -eu
 
-packages='qemu-guest-agent qemu-system-x86 busybox-static openssh-client openssl util-linux e2fsprogs mawk procps
-          python3 python3-pytest'
+packages='qemu-guest-agent qemu-system-x86 busybox-static openssh-client openssh-server sudo perl openssl util-linux
+          e2fsprogs mawk procps python3 python3-pytest'
 
 if [ "${1:-}" = --packages ]; then
     # shellcheck disable=SC2086 # a list of words

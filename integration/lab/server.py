@@ -16,7 +16,7 @@ from .cluster import VM, Cluster
 from .faults import FaultPlan
 from .gateway import Gateway, Settings
 from .guests.namespace import can_isolate
-from .node.cluster_ssh import ClusterSsh
+from .node.cluster_ssh import ClusterSsh, missing_programs
 from .observe import Observer
 from .profiles import PROFILES
 from .proxy import Proxy
@@ -51,6 +51,8 @@ class LabServer:
             print("lab: no namespaces here (not root, or no unshare): socket guests run unprotected", file=sys.stderr)
         if ssh and not isolate:
             raise spec.SpecError("SSH to the nodes needs namespaces: run the lab as root, with unshare")
+        if ssh and (missing := missing_programs()):
+            raise spec.SpecError(f"SSH to the nodes needs {', '.join(missing)}: see lab/install.sh")
         names = nodes + [s.node for s in specs]
         self.cluster = Cluster(list(dict.fromkeys(names)), [spec.build(s, directory, isolate) for s in specs])
         self.authority = Authority()

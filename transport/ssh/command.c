@@ -110,15 +110,11 @@ static void forget(pq_ssh_command *command)
 void pq_ssh_command_close(pq_ssh_command *command)
 {
     forget(command);
-    if (command->state == PQ_SSH_WAITING) {
+    command->unwanted = true;
+    if (command->state == PQ_SSH_WAITING)
         pq_ssh_command_free(command);
-        return;
-    }
-    /* A packet that was sent in part is finished first. */
-    if (command->state >= PQ_SSH_STARTING && command->state < PQ_SSH_CLOSING &&
-        command->session->blocked != command)
-        set_state(command, PQ_SSH_CLOSING);
-    pq_ssh_session_wake(command->session);
+    else
+        pq_ssh_session_wake(command->session);
 }
 
 void pq_ssh_command_drop(pq_ssh_command *command)
@@ -193,6 +189,10 @@ static int wait_for_turn(pq_ssh_command *command)
     pq_ssh_session *session = command->session;
     if (session->opening != NULL || session->channels >= session->channels_max)
         return 0;
+    if (command->unwanted) { /* it had a turn before, and was refused */
+        set_state(command, PQ_SSH_ENDED);
+        return 1;
+    }
     session->opening = command;
     session->channels++;
     set_state(command, PQ_SSH_OPENING);
@@ -224,12 +224,13 @@ static int open_channel(pq_ssh_command *command, pq_error *err)
     }
     session->blocked = NULL;
     session->opening = NULL;
-    set_state(command, command->done != NULL ? PQ_SSH_STARTING : PQ_SSH_CLOSING);
+    set_state(command, command->unwanted ? PQ_SSH_CLOSING : PQ_SSH_STARTING);
     return 1;
 }
 
 static int start_command(pq_ssh_command *command, pq_error *err)
 {
+    command->was_sent |= command->input.length == 0 && !command->keep_open;
     int code = libssh2_channel_exec(command->channel, command->line);
     if (code != 0) {
         int result = judge(command, code, err);
@@ -296,8 +297,8 @@ static int keep_output(pq_ssh_command *command, int stream, const char *bytes, s
     if (pq_buf_add(out, bytes, length, &err) < 0) {
         if (stream != 0)
             return 1; /* the beginning says enough */
-        pq_error_prefix(&err, "the output of a command on %s: ",
-                        pq_ssh_session_name(command->session));
+        pq_error_prefix(&err,
+                        "the output of a command on %s: ", pq_ssh_session_name(command->session));
         return give_up(command, &err);
     }
     if (command->received != NULL)
@@ -333,6 +334,10 @@ static int run_actions(pq_ssh_command *command, pq_error *err)
                                                                    read_stdout, read_stderr};
     const unsigned count = sizeof actions / sizeof actions[0];
     int progress = 0;
+    if (command->unwanted && command->session->blocked == NULL) {
+        set_state(command, PQ_SSH_CLOSING);
+        return 1;
+    }
     for (unsigned i = command->action; i < count; i++) {
         command->action = i;
         int done = actions[i](command, err);
@@ -343,10 +348,6 @@ static int run_actions(pq_ssh_command *command, pq_error *err)
             return progress;
     }
     command->action = 0;
-    if (command->done == NULL && !command->was_sent) {
-        set_state(command, PQ_SSH_CLOSING);
-        return 1;
-    }
     if (progress == 0 && libssh2_channel_eof(command->channel) == 1) {
         set_state(command, PQ_SSH_ENDING);
         return 1;

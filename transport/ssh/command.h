@@ -35,17 +35,18 @@ typedef struct pq_ssh_result {
 typedef void (*pq_ssh_done_fn)(void *context, const pq_error *err, pq_ssh_result *result);
 
 typedef struct pq_ssh_command_options {
-    const char *line;   /* for the user's shell there; at most 30000 bytes, copied */
-    pq_buf *input;      /* taken; NULL for none */
-    bool keep_open;     /* more input may come; `received` is called for output */
-    size_t out_max;     /* most bytes of output that are kept at a time */
+    const char *line;    /* for the user's shell there; at most 30000 bytes, copied */
+    pq_buf *input;       /* taken; NULL for none */
+    bool keep_open;      /* more input may come; `received` is called for output */
+    size_t out_max;      /* most bytes of output that are kept at a time */
     pq_loop_fn received; /* from the loop, whenever there is new output; may be NULL */
     pq_ssh_done_fn done;
     void *context;
 } pq_ssh_command_options;
 
 /* Starts it; connects the session if need be. NULL only without memory. */
-pq_ssh_command *pq_ssh_command_start(pq_ssh_session *session, const pq_ssh_command_options *options);
+pq_ssh_command *pq_ssh_command_start(pq_ssh_session *session,
+                                     const pq_ssh_command_options *options);
 
 /* False while certainly no byte of the input's end was sent. */
 bool pq_ssh_command_was_sent(const pq_ssh_command *command);

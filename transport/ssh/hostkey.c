@@ -43,7 +43,8 @@ bool pq_host_key_type(const void *key, size_t length, char type[PQ_KEY_TYPE_MAX 
     const unsigned char *bytes = key;
     if (length < 4)
         return false;
-    size_t name = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+    size_t name =
+        (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
     if (name == 0 || name > PQ_KEY_TYPE_MAX || name > length - 4)
         return false;
     for (size_t i = 0; i < name; i++)

@@ -32,9 +32,9 @@ typedef struct pq_host_keys {
     size_t key_length;
 
     /* ---- what was found ---- */
-    bool known;     /* this key is the host's */
-    bool revoked;   /* this key is not to be used */
-    bool different; /* the host has another key of this key's type */
+    bool known;      /* this key is the host's */
+    bool revoked;    /* this key is not to be used */
+    bool different;  /* the host has another key of this key's type */
     char where[256]; /* FILE:LINE of the revoked or else the first different one */
     char types[PQ_HOST_KEY_TYPES][PQ_KEY_TYPE_MAX + 1]; /* that the host is known by */
     size_t type_count;

@@ -51,8 +51,7 @@ static void look_inside(const pq_buf *blob, pq_key_look *look)
         return;
     at += 4;
     left -= 4;
-    if (take_string(&at, &left, &text, &length) &&
-        take_string(&text, &length, &type, &type_length))
+    if (take_string(&at, &left, &text, &length) && take_string(&text, &length, &type, &type_length))
         look->rsa = equals(type, type_length, "ssh-rsa");
 }
 
@@ -119,8 +118,7 @@ int pq_key_read(const char *file, pq_secret *key, pq_error *err)
     /* O_NONBLOCK: opening a FIFO, which is refused then, must not wait for its writer. */
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return pq_fail(err, PQ_E_SECRET, "cannot open the SSH key '%s': %s", file,
-                       strerror(errno));
+        return pq_fail(err, PQ_E_SECRET, "cannot open the SSH key '%s': %s", file, strerror(errno));
     int failed = check_private(file, fd, err);
     if (failed == 0)
         failed = read_text(file, fd, key, err);

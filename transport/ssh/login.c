@@ -10,7 +10,8 @@
 #include "transport/ssh/memory.h"
 #include "transport/ssh/session_internal.h"
 
-/* libssh2 signs with RSA keys by SHA-1 alone before this version; OpenSSH refuses that since 8.8. */
+/* libssh2 signs with RSA keys by SHA-1 alone before this version; OpenSSH refuses that since 8.8.
+ */
 #define VERSION_WITH_RSA_SHA2 0x010b00
 
 /* How a stage ended, beside libssh2's codes. */
@@ -189,9 +190,9 @@ static int try_password(pq_ssh_login *login, LIBSSH2_SESSION *ssh, const char *u
     const pq_secret *password = login->options->password;
     if (!pq_secret_is_set(password) || !accepts(login, "password"))
         return NEXT_STAGE;
-    int code = libssh2_userauth_password_ex(ssh, user, (unsigned)strlen(user),
-                                            pq_secret_text(password), (unsigned)password->length,
-                                            NULL);
+    int code =
+        libssh2_userauth_password_ex(ssh, user, (unsigned)strlen(user), pq_secret_text(password),
+                                     (unsigned)password->length, NULL);
     if (code == LIBSSH2_ERROR_AUTHENTICATION_FAILED || code == LIBSSH2_ERROR_PASSWORD_EXPIRED) {
         note(login, code == LIBSSH2_ERROR_PASSWORD_EXPIRED ? "the password has expired"
                                                            : "the password was refused");
@@ -252,7 +253,8 @@ static int refused(const pq_ssh_login *login, const char *user, const char *node
 {
     bool nothing = login->tried[0] == '\0';
     return pq_fail(err, PQ_E_SSH_LOGIN, "cannot log in as %s@%s: %s (the node accepts %s)%s", user,
-                   node, nothing ? "no key, agent or password that it accepts was given" : login->tried,
+                   node,
+                   nothing ? "no key, agent or password that it accepts was given" : login->tried,
                    login->methods[0] != '\0' ? login->methods : "nothing",
                    nothing ? "; see --ssh-key, --ssh-agent-socket, --ssh-password-file" : "");
 }

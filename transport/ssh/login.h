@@ -31,8 +31,8 @@ typedef enum pq_ssh_login_stage {
 typedef struct pq_ssh_login {
     const pq_ssh_options *options;
     pq_ssh_login_stage stage;
-    char methods[128];   /* as the node lists them */
-    pq_secret key;       /* the private key's text */
+    char methods[128]; /* as the node lists them */
+    pq_secret key;     /* the private key's text */
     bool key_is_rsa;
     LIBSSH2_AGENT *agent;
     struct libssh2_agent_publickey *identity;

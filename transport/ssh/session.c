@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/base/digest.h"
 #include "transport/base/encode.h"
 #include "transport/base/log.h"
 #include "transport/ssh/hostkey.h"
@@ -13,7 +14,6 @@
 
 #define DEFAULT_PORT 22
 #define DEFAULT_CONNECT_TIMEOUT_MS 30000
-#define SHA256_BYTES 32
 
 /* Silent periods after which a node is given up. */
 #define SILENT_PERIODS 3
@@ -46,10 +46,12 @@ pq_ssh_session *pq_ssh_session_new(pq_loop *loop, const pq_ssh_options *options,
     session->port = port != 0 ? port : DEFAULT_PORT;
     session->commands_end = &session->commands;
     session->channels_max = PQ_SSH_CHANNELS;
-    const char *format = session->port == DEFAULT_PORT     ? "%s"
-                         : strchr(session->host, ':') != NULL ? "[%s]:%u"
-                                                              : "%s:%u";
-    snprintf(session->name, sizeof session->name, format, session->host, (unsigned)session->port);
+    bool brackets = session->port != DEFAULT_PORT && strchr(host, ':') != NULL;
+    snprintf(session->name, sizeof session->name, "%s%s%s", brackets ? "[" : "", host,
+             brackets ? "]" : "");
+    if (session->port != DEFAULT_PORT)
+        snprintf(session->name + strlen(session->name),
+                 sizeof session->name - strlen(session->name), ":%u", (unsigned)session->port);
     return session;
 }
 
@@ -187,9 +189,13 @@ void pq_ssh_session_free(pq_ssh_session *session)
 /* ---- the handshake ---- */
 
 /* Kinds of host keys, best first; rsa-sha2 needs libssh2 1.11 and is passed over by older ones. */
-static const char *const key_methods[] = {
-    "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-    "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"};
+static const char *const key_methods[] = {"ssh-ed25519",
+                                          "ecdsa-sha2-nistp256",
+                                          "ecdsa-sha2-nistp384",
+                                          "ecdsa-sha2-nistp521",
+                                          "rsa-sha2-512",
+                                          "rsa-sha2-256",
+                                          "ssh-rsa"};
 
 #define KEY_METHODS (sizeof key_methods / sizeof key_methods[0])
 
@@ -243,7 +249,7 @@ static int judge_host_key(pq_ssh_session *session, pq_error *err)
         return pq_fail(err, PQ_E_HOST_KEY, "%s showed no host key", session->name);
     int failed = pq_buf_add_text(&print, "SHA256:", err);
     if (failed == 0)
-        failed = pq_base64_encode(&print, hash, SHA256_BYTES, err);
+        failed = pq_base64_encode(&print, hash, PQ_SHA256_BYTES, err);
     if (failed == 0) {
         print.data[print.length - 1] = '\0'; /* the padding, which ssh does not show */
         failed = pq_host_keys_load(&keys, session->options->known_hosts, err);
@@ -379,8 +385,8 @@ static void run(void *context)
         fail(session, &err);
         return;
     }
-    bool blocked = session->blocked != NULL ||
-                   (session->state != PQ_SSH_OPEN && pq_ssh_is_blocked(session));
+    bool blocked =
+        session->blocked != NULL || (session->state != PQ_SSH_OPEN && pq_ssh_is_blocked(session));
     pq_stream_watch(session->stream, PQ_READABLE | (blocked ? PQ_WRITABLE : 0), on_ready, session);
 }
 

@@ -17,8 +17,8 @@
  * that the connection stopped in the middle of a packet is remembered (`blocked`) and nothing else
  * is done until it has gone on.
  *
- * Where nothing was heard for PQ_SSH_KEEPALIVE_MS, an answer is asked for; a node that is silent for
- * three times as long is given up.
+ * Where nothing was heard for PQ_SSH_KEEPALIVE_MS, an answer is asked for; a node that is silent
+ * for three times as long is given up.
  *
  * Errors: RESOLVE, CONNECT, PROXY, TIMEOUT, NETWORK, HOST_KEY, SSH_LOGIN, all with effect "none"
  * until commands run.

@@ -36,11 +36,11 @@ struct pq_ssh_session {
     pq_defer turn; /* there is something to do */
 
     pq_ssh_command *commands, **commands_end; /* in the order in which they were started */
-    pq_ssh_command *opening; /* libssh2 opens one channel at a time */
-    pq_ssh_command *blocked; /* has sent a part of a packet */
-    unsigned channels;       /* open or being opened */
-    unsigned channels_max;   /* fewer than PQ_SSH_CHANNELS once the node has refused one */
-    pq_defer deliver;        /* some command has ended */
+    pq_ssh_command *opening;                  /* libssh2 opens one channel at a time */
+    pq_ssh_command *blocked;                  /* has sent a part of a packet */
+    unsigned channels;                        /* open or being opened */
+    unsigned channels_max; /* fewer than PQ_SSH_CHANNELS once the node has refused one */
+    pq_defer deliver;      /* some command has ended */
 };
 
 typedef enum pq_ssh_command_state {
@@ -63,6 +63,7 @@ struct pq_ssh_command {
     bool keep_open;
     bool eof_sent;
     bool was_sent;
+    bool unwanted;   /* its channel is to be closed */
     unsigned action; /* of RUNNING, to begin with: the one that was stopped */
     LIBSSH2_CHANNEL *channel;
     pq_ssh_result result;

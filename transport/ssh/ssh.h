@@ -6,8 +6,8 @@
  *
  * Two methods, each with root's rights on the node (another user gets them from `sudo -n`):
  *
- *   qm       `qm guest exec` and `qm guest exec-status`, a process for each call. Starting one takes
- *            the node 0.5 to 1 s, so calls carry much; files are read with a command in the guest.
+ *   qm       `qm guest exec` and `qm guest exec-status`, a process for each call. Starting one
+ * takes the node 0.5 to 1 s, so calls carry much; files are read with a command in the guest.
  *   socket   a small Perl program on the node speaks to the VMs' agent sockets. Calls take as long
  *            as the agent does, and files are read by the agent itself.
  *
@@ -19,7 +19,11 @@
 #include "transport/agent.h"
 #include "transport/base/secret.h"
 
-typedef enum pq_ssh_method { PQ_SSH_METHOD_AUTO, PQ_SSH_METHOD_QM, PQ_SSH_METHOD_SOCKET } pq_ssh_method;
+typedef enum pq_ssh_method {
+    PQ_SSH_METHOD_AUTO,
+    PQ_SSH_METHOD_QM,
+    PQ_SSH_METHOD_SOCKET
+} pq_ssh_method;
 
 /* Texts and secrets outlive the pq_ssh. */
 typedef struct pq_ssh_options {
@@ -31,17 +35,17 @@ typedef struct pq_ssh_options {
     const pq_secret *key;            /* a private key's text; it comes before `key_file` */
     const pq_secret *key_passphrase; /* of either */
     const pq_secret *password;
-    const char *agent_socket;      /* of an ssh-agent; NULL: none */
-    bool agent_wanted;             /* a missing agent is an error, even if there is a password */
+    const char *agent_socket;       /* of an ssh-agent; NULL: none */
+    bool agent_wanted;              /* a missing agent is an error, even if there is a password */
     const char *const *known_hosts; /* files, ended by NULL; the first one is the user's */
-    bool accept_new;               /* a host without known keys is believed and remembered */
-    const char *socks5;            /* HOST[:PORT] of a proxy, or NULL */
+    bool accept_new;                /* a host without known keys is believed and remembered */
+    const char *socks5;             /* HOST[:PORT] of a proxy, or NULL */
     const char *socks5_user;
     const pq_secret *socks5_password;
     const char *const *nodes; /* "NODE=ADDRESS[:PORT]", node_count of them */
     size_t node_count;
-    pq_ms connect_timeout; /* up to the finished login; 0: 30 s */
-    pq_ms call_timeout;    /* one call; 0: 60 s */
+    pq_ms connect_timeout;   /* up to the finished login; 0: 30 s */
+    pq_ms call_timeout;      /* one call; 0: 60 s */
     unsigned calls_per_node; /* in flight; 0: 4 */
     unsigned calls_per_vm;
 } pq_ssh_options;

@@ -17,6 +17,12 @@ from .keys import ClientKeys
 from .node import Node, NodePlace
 
 DEFAULT_QM_START_S = 0.7
+_PROGRAMS = ("/usr/sbin/sshd", "/usr/bin/sudo", "/usr/bin/ssh-agent", "/usr/bin/perl")
+
+
+def missing_programs() -> list[str]:
+    """What the nodes need and this machine lacks."""
+    return [path for path in _PROGRAMS if not Path(path).exists()]
 
 
 class ClusterSsh:
@@ -49,6 +55,7 @@ class ClusterSsh:
         hosts = [(node.place.name, node.place.address) for node in self._nodes.values()]
         with ThreadPoolExecutor(max_workers=4) as pool:
             list(pool.map(lambda node: node.start(hashes, self._keys.authorized(), hosts), self._nodes.values()))
+        self._keys.start_agent(self.node(None).enter(), "/run/lab/ssh")
         lines = [line for node in self._nodes.values() for line in node.known_hosts()]
         self._known_hosts.write_text("".join(f"{line}\n" for line in lines))
         self.place_sockets()

@@ -16,7 +16,7 @@ root ALL=(ALL:ALL) ALL
 _PAM = """\
 auth required pam_unix.so
 account required pam_unix.so
-session required pam_permit.so
+session required pam_env.so user_readenv=0 envfile=/etc/default/locale
 """
 _SSHD_CONFIG = """\
 ListenAddress {address}:{port}
@@ -70,6 +70,7 @@ def write(root: Path, config: dict[str, Any]) -> None:
     _put(etc / "sudoers", sudoers(), 0o440)
     for service in ("sshd", "sudo"):
         _put(etc / "pam.d" / service, _PAM)
+    _put(etc / "default/locale", "LANG=C.UTF-8\n")
     _put(etc / "hostname", config["node"] + "\n")
     _put(etc / "hosts", "127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in config["hosts"]))
     settings = _SSHD_CONFIG.format(address=config["address"], port=config["port"])

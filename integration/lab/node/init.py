@@ -30,12 +30,17 @@ _SSHD_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 _START_TIMEOUT_S = 20.0
 _POLL_S = 0.02
 _PROGRAM = """\
-#!{python} -IB
-import sys
+#!/bin/sh
+if [ "$(id -u)" != 0 ]; then
+    echo 'please run as root' >&2
+    exit 255
+fi
+exec '{python}' -IBS -c 'import sys
 sys.path.insert(0, "/usr/lib/lab")
 from lab.node.{module} import main
-sys.exit(main({node!r}))
+sys.exit(main("{node}"))' "$@"
 """
+_SHELL_FILES = (".bashrc", ".profile", ".bash_profile", ".bash_login", ".bash_aliases")
 _PROGRAMS = {"usr/sbin/qm": "qm", "usr/bin/pvesh": "pvesh"}
 
 
@@ -59,6 +64,8 @@ def build_root(config: dict[str, Any]) -> Path:
     mount(config["library"], library, "", _MS_BIND)
     mount("", library, "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
     shutil.rmtree(root / "root/.ssh", ignore_errors=True)
+    for name in _SHELL_FILES:
+        (root / "root" / name).unlink(missing_ok=True)
     etc.write(root, config)
     install_host_keys(root, Path(config["host_keys"]))
     for path, module in _PROGRAMS.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shutil
 import subprocess
@@ -54,7 +53,7 @@ class ClientKeys:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def make(self) -> None:
-        """Make all pairs and start the agent. The agent's key is in no file."""
+        """Make all pairs."""
         for kind in ("ed25519", "rsa"):
             self._add(kind, kind, "openssh")
         self._add("unknown", "ed25519", "openssh")
@@ -67,8 +66,6 @@ class ClientKeys:
             _rewrite(self._path(source), self._path(name), container, passphrase or "")
             self.keys[name] = ClientKey(str(self._path(name)), kind, container, passphrase)
         make_pair(self._path("agent"), "ed25519")
-        self._start_agent()
-        self._path("agent").unlink()
 
     def _add(self, name: str, kind: str, container: str) -> None:
         make_pair(self._path(name), kind)
@@ -81,10 +78,14 @@ class ClientKeys:
         """The public keys that the nodes accept, one a line."""
         return "".join(self._path(name).with_suffix(".pub").read_text() for name in ("ed25519", "rsa", "agent"))
 
-    def _start_agent(self) -> None:
-        self.agent_socket.unlink(missing_ok=True)
+    def start_agent(self, enter: list[str], directory: str) -> None:
+        """Start the agent and hand it its key, which is in no file from then on.
+
+        ``enter`` is the beginning of a command that runs in a node, so that the agent ends with that node at the
+        latest; ``directory`` is what this directory is called there.
+        """
         self._agent = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "ssh-agent", "-D", "-a", str(self.agent_socket)],
+            [*enter, "ssh-agent", "-D", "-a", f"{directory}/{self.agent_socket.name}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + _AGENT_WAIT_S
@@ -93,6 +94,7 @@ class ClientKeys:
                 raise GuestError("ssh-agent did not start")
             time.sleep(_POLL_S)
         output("env", f"SSH_AUTH_SOCK={self.agent_socket}", "ssh-add", "-q", str(self._path("agent")))
+        self._path("agent").unlink()
 
     def describe(self) -> dict[str, Any]:
         """What a client needs of them."""
@@ -102,9 +104,7 @@ class ClientKeys:
         }
 
     def stop(self) -> None:
-        """End the agent."""
+        """Wait for the end of the agent, whose node has ended."""
         if self._agent is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._agent.kill()
             self._agent.wait()
             self._agent = None

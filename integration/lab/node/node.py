@@ -87,7 +87,7 @@ class Node:
         wanted = {
             f"{vm.vmid}.qga": Path("/run/lab", vm.guest.socket_path.relative_to(self.place.lab_dir))
             for vm in vms
-            if vm.node == self.place.name and vm.running and vm.agent_enabled and vm.guest is not None
+            if vm.node == self.place.name and vm.running and vm.guest is not None
         }
         with self._lock:
             known = {path.name.removesuffix(_AWAY) for path in self._sockets.iterdir()}
@@ -162,12 +162,17 @@ class Node:
         """Where this machine sees a path of the node."""
         return Path(f"/proc/{self._init_pid}/root{path}")
 
+    def enter(self) -> list[str]:
+        """The beginning of a command that runs on the node."""
+        return ["nsenter", "-t", str(self._init_pid), "-m", "-u", "-p", "-r", "-w", "--"]
+
     def run(self, argv: list[str], stdin: bytes = b"", timeout_s: float = 30.0) -> RunResult:
         """Run a command as root on the node, without SSH."""
-        enter = ["nsenter", "-t", str(self._init_pid), "-m", "-u", "-p", "-r", "-w", "--"]
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         try:
-            done = subprocess.run([*enter, *argv], input=stdin, capture_output=True, timeout=timeout_s, env=environment)
+            done = subprocess.run(
+                [*self.enter(), *argv], input=stdin, capture_output=True, timeout=timeout_s, env=environment
+            )
         except subprocess.TimeoutExpired:
             raise GuestError(f"{argv[0]} did not end within {timeout_s} s") from None
         return RunResult(done.returncode, done.stdout, done.stderr)

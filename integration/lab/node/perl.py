@@ -138,9 +138,16 @@ def _boolean(command: Command, value: str) -> bool:
 
 def decode_locale(data: bytes) -> str:
     """Bytes to text by the locale of the environment; what does not fit becomes U+FFFD."""
-    locale = next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "C")
+    given = _given_environment()
+    locale = next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := given.get(name))), "C")
     codeset = locale.partition(".")[2].partition("@")[0].lower().replace("-", "")
     return data.decode("utf-8" if codeset == "utf8" else "ascii", "replace")
+
+
+def _given_environment() -> dict[str, str]:
+    """The environment as the caller left it: Python makes a UTF-8 locale of a missing one."""
+    with open("/proc/self/environ", encoding="utf-8", errors="replace") as file:
+        return dict(entry.partition("=")[::2] for entry in file.read().split("\0"))
 
 
 def print_json(value: Any) -> bytes:
@@ -153,7 +160,7 @@ def _report(error: Died) -> None:
     """Write a message to standard error as ``die`` does: characters up to U+00FF as one byte each, or else UTF-8."""
     text = error.text
     if any(ord(char) > 0xFF for char in text):
-        sys.stderr.buffer.write(b"Wide character in die at /usr/share/perl5/PVE/RESTHandler.pm line 1043.\n")
+        sys.stderr.buffer.write(b"Wide character in die at /usr/share/perl5/PVE/RESTHandler.pm line 1131.\n")
         sys.stderr.buffer.write(text.encode("utf-8", "surrogatepass"))
     else:
         sys.stderr.buffer.write(text.encode("latin-1"))
@@ -170,8 +177,6 @@ def run(node: str, body: Callable[[LabLink, list[bytes]], None]) -> int:
     """Run a tool for as long as Perl would take to load it, and more; returns the exit status."""
     born = time.monotonic() - _age_s()
     try:
-        if os.geteuid() != 0:
-            raise Died("please run as root\n")
         link = LabLink(node)
         time.sleep(max(0.0, born + link.begin() - time.monotonic()))
         body(link, [os.fsencode(word) for word in sys.argv[1:]])

@@ -9,10 +9,10 @@ from typing import Any
 
 from .. import channel
 from . import qm_agent
+from .checks import check_integer, check_vmid
 from .lablink import LabLink
 from .perl import Command, Died, bad_parameters, parse, print_json, run, warn
 from .qm_fault import Fault
-from .checks import check_integer, check_vmid
 
 _MAX_INPUT_BYTES = 1024 * 1024
 _DEFAULT_TIMEOUT_S = 30

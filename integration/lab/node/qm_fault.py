@@ -86,18 +86,19 @@ def _await_delivery() -> None:
 
 def _end_session() -> None:
     """Kill the SSH session that this process belongs to, not the listener, and end without a word."""
-    pids = [pid for pid, name in _ancestors() if name in _SERVER_NAMES]
-    for pid in pids[:-1]:
+    for pid in _session_processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     os._exit(1)
 
 
-def _ancestors() -> list[tuple[int, str]]:
-    """The processes above this one, nearest first, below the first of all."""
+def _session_processes() -> list[int]:
+    """The server's processes above this one, nearest first, without the listener."""
     found, pid = [], os.getppid()
     while pid > 1:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        found.append((pid, text[text.index("(") + 1 : text.rindex(")")]))
+        name = text[text.index("(") + 1 : text.rindex(")")]
+        if name in _SERVER_NAMES and b"[listener]" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            found.append(pid)
         pid = int(text[text.rindex(")") + 2 :].split()[1])
     return found

@@ -1,0 +1,445 @@
+#include "transport/ssh/agent_op.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport/base/log.h"
+
+/* An answer of qm: 16 MiB of output, each byte as six characters at worst. */
+#define ANSWER_MAX ((size_t)100 * 1024 * 1024 / 2)
+
+#define DEFAULT_CALLS 3
+#define DEFAULT_CALL_TIMEOUT_MS 60000
+
+/* Between two questions about a process that reads a file. */
+#define READ_PAUSE_MS 100
+
+static void locate(pq_agent_op *op, int64_t not_before_us);
+static void send_op(pq_agent_op *op);
+
+static void set_state(pq_agent_op *op, pq_ssh_op_state state)
+{
+    static const char *const kinds[] = {"exec", "exec-status", "file-read", "ping", "query"};
+    static const char *const names[] = {"new", "locating", "queued", "sent", "pausing", "failing"};
+    pq_trace("op", PQ_TEXT("vm", op->agent->vm), PQ_TEXT("kind", kinds[op->kind]),
+             PQ_TEXT("from", names[op->state]), PQ_TEXT("to", names[state]));
+    op->state = state;
+}
+
+/* ---- memory ---- */
+
+static pq_agent_op *take_spare(pq_ssh_vm *agent)
+{
+    for (size_t i = 0; i < PQ_SSH_SPARE_OPS; i++) {
+        pq_agent_op *op = &agent->spares[i];
+        if (op->agent == NULL) {
+            memset(op, 0, sizeof *op);
+            op->spare = true;
+            return op;
+        }
+    }
+    return NULL;
+}
+
+pq_agent_op *pq_ssh_op_new(pq_ssh_vm *agent, pq_ssh_op_kind kind, void *context)
+{
+    pq_agent_op *op = calloc(1, sizeof *op);
+    if (op == NULL)
+        op = take_spare(agent);
+    if (op == NULL)
+        return NULL;
+    op->agent = agent;
+    op->kind = kind;
+    op->context = context;
+    op->started_us = pq_now_us();
+    op->next = agent->ops;
+    op->link = &agent->ops;
+    if (op->next != NULL)
+        op->next->link = &op->next;
+    agent->ops = op;
+    return op;
+}
+
+static void free_request(pq_agent_op *op)
+{
+    for (char **arg = op->argv; arg != NULL && *arg != NULL; arg++)
+        free(*arg);
+    free(op->argv);
+    if (op->input != NULL)
+        pq_wipe(op->input, op->input_length);
+    free(op->input);
+    op->argv = NULL;
+    op->input = NULL;
+}
+
+static void free_op(pq_agent_op *op)
+{
+    *op->link = op->next;
+    if (op->next != NULL)
+        op->next->link = op->link;
+    free_request(op);
+    free(op->file);
+    if (op->spare)
+        op->agent = NULL;
+    else
+        free(op);
+}
+
+/* ---- a node's queue ---- */
+
+static unsigned calls_per_node(const pq_ssh *ssh)
+{
+    return ssh->options.calls_per_node > 0 ? ssh->options.calls_per_node : DEFAULT_CALLS;
+}
+
+static unsigned calls_per_vm(const pq_ssh *ssh)
+{
+    return ssh->options.calls_per_vm > 0 ? ssh->options.calls_per_vm : DEFAULT_CALLS;
+}
+
+/* Sends what may be sent now. Runs no callbacks. */
+static void run_queue(pq_ssh_node *node)
+{
+    const pq_ssh *ssh = node->ssh;
+    pq_agent_op *op = node->queue;
+    while (op != NULL && node->in_flight < calls_per_node(ssh)) {
+        pq_agent_op *next = op->turn_next;
+        if (op->agent->in_flight < calls_per_vm(ssh)) {
+            *op->turn_link = next;
+            if (next != NULL)
+                next->turn_link = op->turn_link;
+            else
+                node->queue_end = op->turn_link;
+            node->in_flight++;
+            op->agent->in_flight++;
+            op->sent_us = pq_now_us();
+            set_state(op, PQ_SSH_OP_SENT);
+            send_op(op);
+        }
+        op = next;
+    }
+}
+
+static void enqueue(pq_agent_op *op)
+{
+    pq_ssh_node *node = op->agent->node;
+    op->node = node;
+    op->turn_next = NULL;
+    op->turn_link = node->queue_end;
+    *node->queue_end = op;
+    node->queue_end = &op->turn_next;
+    set_state(op, PQ_SSH_OP_QUEUED);
+    run_queue(node);
+}
+
+/* Gives its place or its turn back. */
+static void leave_node(pq_agent_op *op)
+{
+    pq_ssh_node *node = op->node;
+    op->node = NULL;
+    if (node == NULL)
+        return;
+    if (op->state == PQ_SSH_OP_QUEUED) {
+        *op->turn_link = op->turn_next;
+        if (op->turn_next != NULL)
+            op->turn_next->turn_link = op->turn_link;
+        else
+            node->queue_end = op->turn_link;
+        return;
+    }
+    node->in_flight--;
+    op->agent->in_flight--;
+    run_queue(node);
+}
+
+/* ---- the end ---- */
+
+/* Forgets what is under way; what was sent may still happen. */
+static void let_go(pq_agent_op *op)
+{
+    pq_place_wait_stop(&op->wait);
+    pq_defer_stop(&op->defer);
+    pq_timer_stop(&op->timer);
+    pq_ssh_command_drop(op->command);
+    pq_relay_call_drop(op->call);
+    op->command = NULL;
+    op->call = NULL;
+}
+
+void pq_ssh_op_finish(pq_agent_op *op, const pq_ssh_op_result *result)
+{
+    pq_agent_op ended = {.done = op->done, .kind = op->kind, .context = op->context};
+    const pq_error *err = result->err;
+    if (op->kind == PQ_SSH_OP_EXEC && err == NULL)
+        op->agent->exec_time = (pq_now_us() - op->sent_us) / 1000;
+    let_go(op);
+    leave_node(op);
+    free_op(op);
+    switch (ended.kind) {
+    case PQ_SSH_OP_EXEC:
+        ended.done.exec_start(ended.context, err, result->pid);
+        break;
+    case PQ_SSH_OP_STATUS:
+        ended.done.exec_status(ended.context, err, result->status);
+        break;
+    case PQ_SSH_OP_READ:
+        ended.done.file_read(ended.context, err, result->bytes, result->eof);
+        break;
+    case PQ_SSH_OP_PING:
+        ended.done.ping(ended.context, err);
+        break;
+    case PQ_SSH_OP_QUERY:
+        ended.done.query(ended.context, err, result->answer);
+        break;
+    }
+}
+
+bool pq_ssh_op_was_sent(const pq_agent_op *op)
+{
+    return (op->command != NULL && pq_ssh_command_was_sent(op->command)) ||
+           (op->call != NULL && pq_relay_call_was_sent(op->call));
+}
+
+void pq_ssh_op_drop(pq_agent_op *op)
+{
+    let_go(op);
+    leave_node(op);
+    free_op(op);
+}
+
+void pq_ssh_op_forget(pq_agent_op *op)
+{
+    if (op->state == PQ_SSH_OP_SENT && pq_ssh_op_was_sent(op))
+        op->forgotten = true;
+    else
+        pq_ssh_op_drop(op);
+}
+
+static void fail(pq_agent_op *op, const pq_error *err)
+{
+    pq_error copy = *err; /* it may be the operation's own */
+    if (op->forgotten)
+        pq_ssh_op_drop(op);
+    else
+        pq_ssh_op_finish(op, &(pq_ssh_op_result){.err = &copy});
+}
+
+static void report_failure(void *context)
+{
+    pq_agent_op *op = context;
+    fail(op, &op->failure);
+}
+
+/* Reports op->failure from the loop. */
+static void fail_later(pq_agent_op *op)
+{
+    leave_node(op);
+    set_state(op, PQ_SSH_OP_FAILING);
+    pq_defer_start(op->agent->ssh->loop, &op->defer, report_failure, op);
+}
+
+/* ---- finding the VM ---- */
+
+static int take_place(pq_agent_op *op, pq_error *err)
+{
+    pq_ssh_vm *agent = op->agent;
+    const pq_place *place = NULL;
+    if (pq_places_find(&agent->ssh->places, agent->vm, agent->given_node, &place, err) < 0)
+        return -1;
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, place->node, err);
+    if (node == NULL)
+        return -1;
+    pq_ssh_vm_place(agent, node, place->vmid, place->name);
+    pq_log(PQ_LOG_INFO, "found %s", agent->name);
+    return 0;
+}
+
+static void located(void *context, const pq_error *lookup)
+{
+    pq_agent_op *op = context;
+    pq_error err;
+    if (lookup != NULL && op->relocated) {
+        fail(op, &op->failure);
+    } else if (lookup != NULL) {
+        err = *lookup;
+        pq_error_prefix(&err, "finding VM '%s': ", op->agent->vm);
+        fail(op, &err);
+    } else if (take_place(op, &err) == 0) {
+        enqueue(op);
+    } else if (op->agent->ssh->listed_at_us < op->started_us) {
+        locate(op, op->started_us);
+    } else {
+        fail(op, &err);
+    }
+}
+
+static void locate(pq_agent_op *op, int64_t not_before_us)
+{
+    if (op->state != PQ_SSH_OP_LOCATING)
+        set_state(op, PQ_SSH_OP_LOCATING);
+    pq_place_wait_start(op->agent->ssh, &op->wait, not_before_us, located, op);
+}
+
+/* The VM is not on op->node, which was a guess or was true once. */
+static void relocate(pq_agent_op *op, const pq_error *err)
+{
+    bool known = op->agent->node != NULL && op->agent->node != op->node;
+    op->relocated = true;
+    op->failure = *err;
+    if (!known)
+        op->agent->node = NULL;
+    leave_node(op);
+    if (known)
+        enqueue(op);
+    else
+        locate(op, op->sent_us);
+}
+
+/* ---- the call ---- */
+
+static bool is_socket_refused(const pq_agent_op *op, const pq_error *err)
+{
+    return op->by_relay && err->effect == PQ_EFFECT_NONE &&
+           op->agent->ssh->options.method == PQ_SSH_METHOD_AUTO &&
+           (err->code == PQ_E_SUDO || err->code == PQ_E_NODE_TOOL);
+}
+
+static void refused(pq_agent_op *op, const pq_error *err)
+{
+    bool may_relocate = err->code == PQ_E_VM_UNKNOWN && err->effect == PQ_EFFECT_NONE &&
+                        !op->relocated && op->agent->given_node == NULL && !op->forgotten;
+    if (is_socket_refused(op, err) && !op->forgotten) {
+        if (op->node->method == PQ_SSH_METHOD_AUTO)
+            pq_log(PQ_LOG_INFO, "going on with qm: %s", err->text);
+        op->node->method = PQ_SSH_METHOD_QM;
+        send_op(op);
+    } else if (may_relocate) {
+        relocate(op, err);
+    } else {
+        fail(op, err);
+    }
+}
+
+static void ask_again(void *context)
+{
+    pq_agent_op *op = context;
+    set_state(op, PQ_SSH_OP_SENT);
+    send_op(op);
+}
+
+static void took(pq_agent_op *op, pq_ssh_answer answer, const pq_error *err)
+{
+    switch (answer) {
+    case PQ_SSH_ANSWER_DONE:
+        break;
+    case PQ_SSH_ANSWER_AGAIN:
+        set_state(op, PQ_SSH_OP_PAUSING);
+        pq_timer_start(op->agent->ssh->loop, &op->timer, op->pid != 0 ? READ_PAUSE_MS : 0,
+                       ask_again, op);
+        break;
+    case PQ_SSH_ANSWER_FAILED:
+        refused(op, err);
+        break;
+    }
+}
+
+static void command_done(void *context, const pq_error *failure, pq_ssh_result *result)
+{
+    pq_agent_op *op = context;
+    pq_error err;
+    op->command = NULL;
+    pq_timer_stop(&op->timer);
+    if (op->forgotten)
+        pq_ssh_op_drop(op);
+    else if (failure != NULL)
+        fail(op, failure);
+    else
+        took(op, pq_ssh_op_take_qm(op, result, &err), &err);
+}
+
+static void relay_done(void *context, const pq_error *failure, pq_buf *answers)
+{
+    pq_agent_op *op = context;
+    pq_error err;
+    op->call = NULL;
+    pq_timer_stop(&op->timer);
+    if (op->forgotten) {
+        pq_ssh_op_drop(op);
+        return;
+    }
+    if (failure != NULL) {
+        refused(op, failure);
+        return;
+    }
+    op->node->method = PQ_SSH_METHOD_SOCKET;
+    took(op, pq_ssh_op_take_lines(op, answers, &err), &err);
+}
+
+static void too_late(void *context)
+{
+    pq_agent_op *op = context;
+    bool sent = pq_ssh_op_was_sent(op) && pq_ssh_op_effect_kind(op) != PQ_QM_ASK;
+    pq_error err;
+    pq_fail_effect(&err, PQ_E_TIMEOUT, sent ? PQ_EFFECT_UNKNOWN : PQ_EFFECT_NONE, true,
+                   "node %s did not answer in time", pq_ssh_session_name(op->node->session));
+    fail(op, &err);
+}
+
+static pq_ms call_timeout(const pq_agent_op *op)
+{
+    pq_ms timeout = op->agent->ssh->options.call_timeout;
+    return timeout > 0 ? timeout : DEFAULT_CALL_TIMEOUT_MS;
+}
+
+static int send_by_qm(pq_agent_op *op, pq_error *err)
+{
+    char line[PQ_QM_LINE_MAX];
+    pq_buf script = {0};
+    if (pq_ssh_op_script(op, &script, err) < 0) {
+        pq_buf_wipe(&script);
+        return -1;
+    }
+    pq_qm_line(line, script.length);
+    op->command =
+        pq_ssh_command_start(op->node->session, &(pq_ssh_command_options){.line = line,
+                                                                          .input = &script,
+                                                                          .out_max = ANSWER_MAX,
+                                                                          .done = command_done,
+                                                                          .context = op});
+    return op->command != NULL ? 0 : pq_fail(err, PQ_E_NOMEM, "out of memory");
+}
+
+static int send_by_relay(pq_agent_op *op, pq_error *err)
+{
+    pq_buf lines = {0};
+    if (pq_ssh_op_lines(op, &lines, err) < 0) {
+        pq_buf_wipe(&lines);
+        return -1;
+    }
+    op->call = pq_relay_call_start(&op->node->relay, op->agent->vmid, pq_ssh_op_effect_kind(op),
+                                   call_timeout(op) / 2, &lines, relay_done, op);
+    return op->call != NULL ? 0 : pq_fail(err, PQ_E_NOMEM, "out of memory");
+}
+
+static void send_op(pq_agent_op *op)
+{
+    op->by_relay = op->node->method != PQ_SSH_METHOD_QM;
+    if ((op->by_relay ? send_by_relay : send_by_qm)(op, &op->failure) < 0)
+        fail_later(op);
+    else
+        pq_timer_start(op->agent->ssh->loop, &op->timer, call_timeout(op), too_late, op);
+}
+
+void pq_ssh_op_start(pq_agent_op *op, int failed)
+{
+    if (op->spare)
+        failed = pq_fail(&op->failure, PQ_E_NOMEM, "out of memory");
+    if (failed < 0)
+        fail_later(op);
+    else if (op->agent->node != NULL)
+        enqueue(op);
+    else
+        locate(op, 0);
+}
