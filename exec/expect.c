@@ -5,10 +5,8 @@
 #define TEXT_UNIT 16
 #define STDIN_UNIT 2048
 
-/* A command that the first question found ended may have taken this share less; twice as much with
- * each time in a row. */
-#define LESS 32
-#define LESS_MOST 4
+/* A command that the first question found ended may have taken this share less. */
+#define LESS 16
 
 /* The second question comes this share after the first at least, and at most. */
 #define SECOND_LEAST 16
@@ -77,16 +75,16 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
                                              first + first / SECOND_MOST)};
 }
 
-void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age)
+static pq_ms time_taken(unsigned questions, pq_ms age, pq_ms told)
+{
+    if (told >= 0)
+        return told + PQ_EXPECT_TICK_MS < age ? told + PQ_EXPECT_TICK_MS : age;
+    return questions > 1 ? age : age - age / LESS;
+}
+
+void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age, pq_ms told)
 {
     pq_expect_kind *kind = find_or_replace(expect, key);
-    pq_ms took = age;
-    if (questions > 1) {
-        kind->at_once = 0;
-    } else {
-        took -= (age << (kind->at_once < LESS_MOST ? kind->at_once : LESS_MOST)) / LESS;
-        kind->at_once++;
-    }
     kind->seen = ++expect->seen;
-    kind->took[kind->times++ % PQ_EXPECT_TIMES] = took;
+    kind->took[kind->times++ % PQ_EXPECT_TIMES] = time_taken(questions, age, told);
 }

@@ -11,9 +11,8 @@
  * of temporary files differ each time, sizes hardly do. A kind that was not seen yet is taken for
  * one that differs only in its stdin, as one module does from another.
  *
- * What is known of a time is when the question came that found the command ended. If that was the
- * first question, it may have ended earlier; then a shorter time is noted, and again shorter while
- * that goes on, so that the questions follow commands that become faster.
+ * A guest tells how long its command took; where it cannot, the time of the question that found it
+ * ended stands for that, or less if that was the first question.
  */
 #pragma once
 
@@ -21,6 +20,9 @@
 #include <stdint.h>
 
 #include "transport/base/clock.h"
+
+/* The guest's clock. */
+#define PQ_EXPECT_TICK_MS 10
 
 /* Kinds that are remembered; the one that was not seen for longest is forgotten. */
 #define PQ_EXPECT_KINDS 64
@@ -38,7 +40,6 @@ typedef struct pq_expect_kind {
     uint64_t key;
     unsigned seen; /* the table's count when it was seen last; 0: unused */
     unsigned times;
-    unsigned at_once; /* first questions in a row that found the command ended */
     pq_ms took[PQ_EXPECT_TIMES];
 } pq_expect_kind;
 
@@ -61,5 +62,6 @@ uint64_t pq_expect_key(const char *beginning, size_t length, size_t stdin_length
 
 pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key);
 
-/* Question number `questions` found a command ended, `age` ms after it was started. */
-void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age);
+/* Question number `questions` found a command ended, `age` ms after it was started, and the guest
+ * says that it took `told` ms, in steps of PQ_EXPECT_TICK_MS; -1: it does not. */
+void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age, pq_ms told);

@@ -194,6 +194,16 @@ static void refused(pq_job *job, const pq_trailer *trailer)
     pq_job_fail(job, &err);
 }
 
+static void learn_time(pq_job *job, const pq_call_result *result)
+{
+    char value[16];
+    pq_expect *expect = pq_session_expect(job->session);
+    bool told = pq_trailer_value(&result->trailer, "took", value, sizeof value);
+    pq_ms took = told ? (pq_ms)strtoul(value, NULL, 10) : -1;
+    pq_expect_learn(expect, job->kind, result->questions, result->age, took);
+    pq_expect_learn(expect, job->wider_kind, result->questions, result->age, took);
+}
+
 static void on_launched(void *context, const pq_error *err, pq_call_result *result)
 {
     pq_job *job = context;
@@ -225,9 +235,7 @@ static void on_launched(void *context, const pq_error *err, pq_call_result *resu
         watch_by_looks(job);
         return;
     }
-    pq_expect *expect = pq_session_expect(job->session);
-    pq_expect_learn(expect, job->kind, result->questions, result->age);
-    pq_expect_learn(expect, job->wider_kind, result->questions, result->age);
+    learn_time(job, result);
     pq_job_output_inline(job, result);
     pq_job_drain(job);
 }

@@ -101,7 +101,7 @@ static void on_placed(void *context, const pq_error *err, pq_call_result *result
         return;
     }
     pq_expect_learn(pq_session_expect(put->session), place_kind(put), result->questions,
-                    result->age);
+                    result->age, -1);
     pq_put_forget_record(put);
     put->result.bytes = put->taken;
     put->result.mode = (unsigned)strtoul(result->trailer.fields, NULL, 8) & 07777;

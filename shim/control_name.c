@@ -74,7 +74,7 @@ static bool matters(const pq_option *row)
 {
     return row->type != PQ_TYPE_SECRET &&
            (row->group == PQ_GROUP_SERVER || row->group == PQ_GROUP_LOGIN ||
-            row->group == PQ_GROUP_TLS);
+            row->group == PQ_GROUP_TLS || row->group == PQ_GROUP_SSH);
 }
 
 /* With the trace: what is traced together is one file's. */

@@ -35,6 +35,12 @@ unescape() {
     esac
 }
 
+# Sets $ticks to a clock that counts 10 ms, or to nothing where there is none.
+now() {
+    ticks=
+    IFS=' .' read -r seconds hundredths ignored </proc/uptime && ticks=$((seconds * 100 + 1$hundredths - 100))
+}
+
 # Items are pairs of arguments with bytes in them: "p TEXT" or "P TEXT" (printf %b), "b TEXT"
 # (base64), "z TEXT" (base64 of gzip). Those of base64 come last, all of one kind; "z" are one text,
 # at most 8 of them.

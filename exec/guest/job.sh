@@ -299,6 +299,8 @@ refuse() {
 }
 
 exec 3<&0 5>&1 </dev/null
+now
+begun=$ticks
 agent_path=$PATH agent_lc_all=$LC_ALL LC_ALL=C
 read_items "$@"
 case $flags in
@@ -315,6 +317,9 @@ pid=$!
 exec 3<&-
 echo $pid >"$F.p"
 await
+now
+took=
+[ -n "$ticks" ] && took=" took=$((ticks - begun))0"
 [ -n "$feeder" ] && kill "$feeder"
 
 out_bytes=- err_bytes=- full=
@@ -332,7 +337,7 @@ facts=
 case $flags in
 *p*) tell_tools ;;
 esac
-trailer "end $code $signal" $out_bytes "$err_bytes inline=1$full$facts"
+trailer "end $code $signal" $out_bytes "$err_bytes inline=1$took$full$facts"
 if [ "$acked" != - ]; then
     done_files=
     for number in $acked; do

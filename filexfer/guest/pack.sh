@@ -17,12 +17,6 @@ give_up() {
     exit 0
 }
 
-# Sets $ticks to a clock.
-now() {
-    ticks=
-    IFS=' .' read -r seconds hundredths ignored </proc/uptime && ticks=$((seconds * 100 + 1$hundredths - 100))
-}
-
 command -v gzip >&2 || give_up nogzip
 absolute
 [ -r "$path" ] || give_up missing

@@ -5,7 +5,8 @@
 #   install.sh --packages  only print the names of the packages
 #
 # The guest's kernel, and the Python and SSH server of its Debian root, are downloaded and unpacked into the cache
-# ($PVE_QGA_LAB_CACHE or ~/.cache/pve-qga-lab), not installed: this machine is left alone.
+# ($PVE_QGA_LAB_CACHE or ~/.cache/pve-qga-lab), not installed: this machine is left alone. Of the packages, openssh-server
+# starts a service of its own where that is allowed; the lab uses only its programs.
 set -eu
 
 packages='qemu-guest-agent qemu-system-x86 busybox-static openssh-client openssh-server sudo perl openssl util-linux

@@ -16,9 +16,16 @@ def test_output_and_status(guest):
     answer = guest.sh("printf out; printf err >&2; exit 3")
     assert answer.out == b"out" and answer.err == b"err"
     assert answer.words[:5] == ["end", "3", "0", "-", "-"]
-    assert answer.named == {"inline": "1"}
+    assert set(answer.named) == {"inline", "took"} and answer.named["inline"] == "1"
     assert answer.status == 0
     guest.must_be_idle()
+
+
+def test_says_how_long_it_took(guest):
+    quick = guest.sh("true")
+    slow = guest.sh("sleep 0.3", number=2)
+    assert 0 <= int(quick.named["took"]) < int(slow.named["took"])
+    assert int(slow.named["took"]) % 10 == 0 and int(slow.named["took"]) >= 290
 
 
 def test_directory_and_files_are_private(guest):

@@ -248,7 +248,7 @@ int pq_config_check(const pq_config *config, unsigned id, pq_secret_kind kind,
     char *parsed;
 
     if (is_plain_secret(option, kind))
-        return pq_value_is_secret(text, strlen(text))
+        return pq_value_fits_secret(option, text, strlen(text))
                    ? 0
                    : bad_value(option, origin, PQ_VALUE_BAD, text, err);
     option = row_of_kind(option, kind);

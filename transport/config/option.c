@@ -22,7 +22,7 @@ const char *pq_group_title(pq_group group)
     static const char *const titles[PQ_GROUP_COUNT] = {
         [PQ_GROUP_COMMAND] = "Options", [PQ_GROUP_SERVER] = "Server",
         [PQ_GROUP_LOGIN] = "Login",     [PQ_GROUP_TLS] = "TLS and proxy",
-        [PQ_GROUP_GUEST] = "Guest",     [PQ_GROUP_LIMITS] = "Times and limits",
+        [PQ_GROUP_SSH] = "SSH",         [PQ_GROUP_GUEST] = "Guest",     [PQ_GROUP_LIMITS] = "Times and limits",
         [PQ_GROUP_GENERAL] = "General",
     };
 

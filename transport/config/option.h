@@ -43,6 +43,7 @@ typedef enum pq_group {
     PQ_GROUP_SERVER,
     PQ_GROUP_LOGIN,
     PQ_GROUP_TLS,
+    PQ_GROUP_SSH,
     PQ_GROUP_GUEST,
     PQ_GROUP_LIMITS,
     PQ_GROUP_GENERAL,
@@ -60,6 +61,7 @@ typedef struct pq_option {
     const char *request;      /* in protocol requests, or NULL */
     const char *values;       /* ENUM: "a|b"; a value after "-" is known but not available */
     int64_t minimum, maximum; /* INT, DURATION */
+    bool lines;               /* SECRET: may have several lines */
     unsigned commands;        /* rows of a program: bits of the commands that take it */
     const char *placeholder;  /* stands for the value in help texts, or NULL without value */
     const char *help;         /* sentences without markup */

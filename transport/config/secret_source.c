@@ -50,9 +50,9 @@ static int take_all(pq_value *value, const pq_option *option, int fd, pq_error *
             length--;
         if (length == 0)
             result = fail(err, value, option, "no secret came from there");
-        else if (!pq_value_is_secret(bytes, length))
-            result = fail(err, value, option, "one line of at most %d bytes was expected",
-                          PQ_SECRET_MAX);
+        else if (!pq_value_fits_secret(option, bytes, length))
+            result = fail(err, value, option, "%s of at most %d bytes was expected",
+                          option->lines ? "a text" : "one line", PQ_SECRET_MAX);
         else
             result = pq_secret_set(&value->secret, bytes, length, err);
     }

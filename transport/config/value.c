@@ -123,6 +123,13 @@ bool pq_value_is_secret(const char *text, size_t length)
            memchr(text, '\r', length) == NULL && memchr(text, '\0', length) == NULL;
 }
 
+bool pq_value_fits_secret(const pq_option *option, const char *text, size_t length)
+{
+    if (!option->lines)
+        return pq_value_is_secret(text, length);
+    return length > 0 && length <= PQ_SECRET_MAX && memchr(text, '\0', length) == NULL;
+}
+
 static bool has_text_shape(const pq_option *option, const char *text)
 {
     if (strlen(text) > PQ_VALUE_MAX || !pq_text_is_printable(text))
@@ -182,7 +189,7 @@ static pq_value_result check(const pq_option *option, const char *text, int64_t 
         break;
     }
     case PQ_TYPE_SECRET:
-        good = pq_value_is_secret(text, strlen(text));
+        good = pq_value_fits_secret(option, text, strlen(text));
         break;
     default:
         good = has_text_shape(option, text);

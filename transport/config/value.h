@@ -22,3 +22,6 @@ pq_value_result pq_value_parse(const pq_option *option, const char *text, char *
 
 /* Whether `text` may be a secret: not empty, not too long, no line breaks. */
 bool pq_value_is_secret(const char *text, size_t length);
+
+/* The same for a secret of `option`, which may have several lines. */
+bool pq_value_fits_secret(const pq_option *option, const char *text, size_t length);
