@@ -50,6 +50,7 @@ struct pq_call {
     unsigned lost_runs;
     bool may_have_run; /* some try may have reached the guest */
     unsigned running_answers;
+    pq_ms running_age; /* at the last of them for the polled run */
     bool held;
 };
 
@@ -175,6 +176,7 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     pq_ms age = call->retry.last_good - call->run_started;
     if (!status->exited) {
         call->running_answers++;
+        call->running_age = age;
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer, next_delay(call, age),
                            poll_status, call);
@@ -183,8 +185,11 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     /* What was held tells nothing of how long scripts take. */
     if (!call->begins_held && call->plan.first == 0)
         pq_poll_first_learn(pq_session_first_poll(call->session), call->questions, age);
-    pq_call_result result = {
-        .out = status->out, .err = status->err, .questions = call->questions, .age = age};
+    pq_call_result result = {.out = status->out,
+                             .err = status->err,
+                             .questions = call->questions,
+                             .age = age,
+                             .running_age = call->running_age};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
     if (!pq_trailer_cut(&result.out, &result.trailer))
@@ -223,6 +228,7 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         call->pid = pid;
         call->run_started = pq_now();
         call->questions = 0;
+        call->running_age = 0;
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer, first_delay(call),
                            poll_status, call);

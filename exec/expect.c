@@ -7,6 +7,10 @@
 
 /* A command that the first question found ended may have taken this share less. */
 #define LESS 16
+#define BESIDES_LESS 8
+
+/* Where between two questions a command is taken to have ended. */
+#define SOONER 4
 
 /* The second question comes this share after the first at least, and at most. */
 #define SECOND_LEAST 16
@@ -67,6 +71,8 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
         shortest = kind->took[i] < shortest ? kind->took[i] : shortest;
         longest = kind->took[i] > longest ? kind->took[i] : longest;
     }
+    shortest += kind->besides;
+    longest += kind->besides;
     if (shortest < PQ_EXPECT_LEAST_MS)
         return (pq_expect_plan){0};
     pq_ms first = shortest < PQ_EXPECT_FIRST_MAX_MS ? shortest : PQ_EXPECT_FIRST_MAX_MS;
@@ -75,16 +81,29 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
                                              first + first / SECOND_MOST)};
 }
 
-static pq_ms time_taken(unsigned questions, pq_ms age, pq_ms told)
+static pq_ms time_taken(const pq_expect_end *end)
 {
-    if (told >= 0)
-        return told + PQ_EXPECT_TICK_MS < age ? told + PQ_EXPECT_TICK_MS : age;
-    return questions > 1 ? age : age - age / LESS;
+    if (end->told >= 0)
+        return end->told < end->age ? end->told : end->age;
+    return end->questions > 1 ? end->age : end->age - end->age / LESS;
 }
 
-void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age, pq_ms told)
+static void learn_besides(pq_expect_kind *kind, const pq_expect_end *end, pq_ms took)
+{
+    pq_ms most = end->age > took ? end->age - took : 0;
+    if (took + kind->besides < end->running_age)
+        kind->besides = end->running_age - took + (end->age - end->running_age) / SOONER;
+    else if (end->questions <= 1)
+        kind->besides -= kind->besides / BESIDES_LESS;
+    if (kind->besides > most)
+        kind->besides = most;
+}
+
+void pq_expect_learn(pq_expect *expect, uint64_t key, const pq_expect_end *end)
 {
     pq_expect_kind *kind = find_or_replace(expect, key);
+    pq_ms took = time_taken(end);
     kind->seen = ++expect->seen;
-    kind->took[kind->times++ % PQ_EXPECT_TIMES] = time_taken(questions, age, told);
+    kind->took[kind->times++ % PQ_EXPECT_TIMES] = took;
+    learn_besides(kind, end, took);
 }

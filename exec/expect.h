@@ -11,8 +11,10 @@
  * of temporary files differ each time, sizes hardly do. A kind that was not seen yet is taken for
  * one that differs only in its stdin, as one module does from another.
  *
- * A guest tells how long its command took; where it cannot, the time of the question that found it
- * ended stands for that, or less if that was the first question.
+ * A guest tells how long its command took; what passes besides, until its agent says that the
+ * command has ended, is learned from when it still said that the command runs. Where a guest has no
+ * clock, the time of the question that found the command ended stands for that, or less if that was
+ * the first question.
  */
 #pragma once
 
@@ -20,9 +22,6 @@
 #include <stdint.h>
 
 #include "transport/base/clock.h"
-
-/* The guest's clock. */
-#define PQ_EXPECT_TICK_MS 10
 
 /* Kinds that are remembered; the one that was not seen for longest is forgotten. */
 #define PQ_EXPECT_KINDS 64
@@ -40,6 +39,7 @@ typedef struct pq_expect_kind {
     uint64_t key;
     unsigned seen; /* the table's count when it was seen last; 0: unused */
     unsigned times;
+    pq_ms besides; /* after the time that the guest tells */
     pq_ms took[PQ_EXPECT_TIMES];
 } pq_expect_kind;
 
@@ -48,6 +48,14 @@ typedef struct pq_expect {
     unsigned seen;
     pq_expect_kind kinds[PQ_EXPECT_KINDS];
 } pq_expect;
+
+/* How the end of a command was found; times in ms since it was started. */
+typedef struct pq_expect_end {
+    unsigned questions; /* until then */
+    pq_ms age;          /* when the last of them was answered */
+    pq_ms running_age;  /* when the one before was answered; 0: there was none */
+    pq_ms told;         /* the guest says that it took so long; -1: it does not */
+} pq_expect_end;
 
 /* When to ask about a command, in ms after it was started; from then on as pq_poll_delay() says. */
 typedef struct pq_expect_plan {
@@ -62,6 +70,5 @@ uint64_t pq_expect_key(const char *beginning, size_t length, size_t stdin_length
 
 pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key);
 
-/* Question number `questions` found a command ended, `age` ms after it was started, and the guest
- * says that it took `told` ms, in steps of PQ_EXPECT_TICK_MS; -1: it does not. */
-void pq_expect_learn(pq_expect *expect, uint64_t key, unsigned questions, pq_ms age, pq_ms told);
+/* Ages are ours, `told` is the guest's, and is not trusted. */
+void pq_expect_learn(pq_expect *expect, uint64_t key, const pq_expect_end *end);

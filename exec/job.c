@@ -199,9 +199,12 @@ static void learn_time(pq_job *job, const pq_call_result *result)
     char value[16];
     pq_expect *expect = pq_session_expect(job->session);
     bool told = pq_trailer_value(&result->trailer, "took", value, sizeof value);
-    pq_ms took = told ? (pq_ms)strtoul(value, NULL, 10) : -1;
-    pq_expect_learn(expect, job->kind, result->questions, result->age, took);
-    pq_expect_learn(expect, job->wider_kind, result->questions, result->age, took);
+    pq_expect_end end = {.questions = result->questions,
+                         .age = result->age,
+                         .running_age = result->running_age,
+                         .told = told ? (pq_ms)strtoul(value, NULL, 10) : -1};
+    pq_expect_learn(expect, job->kind, &end);
+    pq_expect_learn(expect, job->wider_kind, &end);
 }
 
 static void on_launched(void *context, const pq_error *err, pq_call_result *result)

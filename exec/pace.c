@@ -176,6 +176,13 @@ void pq_pace_limit(pq_pace *pace, size_t largest, unsigned window_max)
         pace->window = window_max;
 }
 
+void pq_pace_cost(pq_pace *pace, pq_ms cost)
+{
+    pace->cost = cost;
+    if (cost > 0)
+        pace->smallest = pace->piece = pace->largest;
+}
+
 void pq_pace_hint(pq_pace *pace, pq_ms small_call)
 {
     if (pace->rate > 0 || small_call < SLOW_PORT_MS)
@@ -207,7 +214,7 @@ static void count(pq_pace *pace, size_t bytes, pq_ms took, pq_ms now)
 void pq_pace_done(pq_pace *pace, size_t bytes, pq_ms took, pq_ms now)
 {
     count(pace, bytes, took, now);
-    if (took > PQ_PACE_SLOW_MS) {
+    if (took > PQ_PACE_SLOW_MS + 2 * pace->cost) {
         pq_pace_timed_out(pace, bytes);
         return;
     }

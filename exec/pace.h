@@ -35,6 +35,7 @@ typedef struct pq_pace {
     /* Bytes of a piece. */
     size_t smallest, largest, piece;
     unsigned window, window_max; /* calls in flight */
+    pq_ms cost;                  /* of a call, whatever it carries */
 
     /* private */
     unsigned skip; /* pieces to come that do not count */
@@ -63,6 +64,10 @@ void pq_pace_init(pq_pace *pace, size_t smallest, size_t largest, size_t start,
 
 /* What a backend allows now; brings the size and the number within these. */
 void pq_pace_limit(pq_pace *pace, size_t largest, unsigned window_max);
+
+/* Every call costs `cost` ms whatever it carries: pieces are as large as allowed, and that much is
+ * not counted as slowness. */
+void pq_pace_cost(pq_pace *pace, pq_ms cost);
 
 /* A small call took so long on its own. Where that is much, larger pieces are the better start;
  * ignored once something was measured. */

@@ -189,6 +189,8 @@ static pq_pace *current_pace(const pq_range *range)
         limits->read_bytes < PQ_RANGE_PIECE_MAX ? limits->read_bytes : PQ_RANGE_PIECE_MAX;
     unsigned window = limits->parallel < PQ_RANGE_WINDOW ? limits->parallel : PQ_RANGE_WINDOW;
     pq_pace_limit(pace, largest / RANGE_BLOCK * RANGE_BLOCK, window);
+    if (limits->call_cost > 0)
+        pq_pace_cost(pace, limits->call_cost);
     return pace;
 }
 

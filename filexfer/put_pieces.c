@@ -303,6 +303,8 @@ static unsigned window(const pq_put *put)
     if (!limits->args_proven && !put->any_taken)
         return 1;
     pq_pace_limit(pace, 1, limits->parallel);
+    if (limits->call_cost > 0)
+        pq_pace_cost(pace, limits->call_cost);
     return pace->window;
 }
 

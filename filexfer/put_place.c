@@ -85,6 +85,15 @@ static pq_expect_plan place_plan(const pq_put *put)
     return is_long ? (pq_expect_plan){.first = least} : known;
 }
 
+static void learn_time(const pq_put *put, const pq_call_result *result)
+{
+    pq_expect_end end = {.questions = result->questions,
+                         .age = result->age,
+                         .running_age = result->running_age,
+                         .told = -1};
+    pq_expect_learn(pq_session_expect(put->session), place_kind(put), &end);
+}
+
 static void on_placed(void *context, const pq_error *err, pq_call_result *result)
 {
     pq_put *put = context;
@@ -100,8 +109,7 @@ static void on_placed(void *context, const pq_error *err, pq_call_result *result
         place_failed(put, state);
         return;
     }
-    pq_expect_learn(pq_session_expect(put->session), place_kind(put), result->questions,
-                    result->age, -1);
+    learn_time(put, result);
     pq_put_forget_record(put);
     put->result.bytes = put->taken;
     put->result.mode = (unsigned)strtoul(result->trailer.fields, NULL, 8) & 07777;

@@ -4,13 +4,22 @@
 #include <string.h>
 
 #include "shim/endpoint.h"
+#include "shim/ssh_endpoint.h"
 #include "transport/base/log.h"
+
+/* What an endpoint is, or would be. */
+typedef struct pq_ways {
+    bool api, over_ssh;
+    pq_pve_options options;
+    pq_ssh_endpoint ssh;
+} pq_ways;
 
 typedef struct pq_endpoint {
     struct pq_endpoint *next;
-    pq_config *config; /* holds what `options` points to */
-    pq_pve_options options;
-    pq_pve *pve;
+    pq_config *config; /* holds what `ways` points to */
+    pq_ways ways;
+    pq_pve *pve; /* NULL: only over SSH */
+    pq_ssh *ssh; /* NULL: only by the API */
 } pq_endpoint;
 
 typedef struct pq_target {
@@ -55,8 +64,39 @@ pq_targets *pq_targets_new(pq_loop *loop, pq_error *err)
 static void endpoint_free(pq_endpoint *endpoint)
 {
     pq_pve_free(endpoint->pve);
+    pq_ssh_free(endpoint->ssh);
+    pq_ssh_endpoint_done(&endpoint->ways.ssh);
     pq_config_free(endpoint->config);
     free(endpoint);
+}
+
+static int read_ways(pq_config *config, pq_ways *ret, pq_error *err)
+{
+    const char *via = pq_config_text(config, PQ_OPT_VIA);
+    ret->api = strcmp(via, "ssh") != 0;
+    ret->over_ssh = strcmp(via, "api") != 0;
+    if (ret->api && pq_endpoint_read(config, &ret->options, err) < 0)
+        return -1;
+    return ret->over_ssh ? pq_ssh_endpoint_read(config, &ret->ssh, err) : 0;
+}
+
+static bool same_ways(const pq_ways *a, const pq_ways *b)
+{
+    return a->api == b->api && a->over_ssh == b->over_ssh &&
+           (!a->api || pq_endpoint_equal(&a->options, &b->options)) &&
+           (!a->over_ssh || pq_ssh_endpoint_equal(&a->ssh, &b->ssh));
+}
+
+static int open_ways(pq_endpoint *endpoint, pq_loop *loop, pq_error *err)
+{
+    pq_ways *ways = &endpoint->ways;
+    if (read_ways(endpoint->config, ways, err) < 0)
+        return -1;
+    if (ways->api && (endpoint->pve = pq_pve_new(loop, &ways->options, err)) == NULL)
+        return -1;
+    if (ways->over_ssh && (endpoint->ssh = pq_ssh_new(loop, &ways->ssh.options, err)) == NULL)
+        return -1;
+    return 0;
 }
 
 static pq_endpoint *endpoint_new(pq_targets *targets, const pq_config *config, pq_error *err)
@@ -67,9 +107,7 @@ static pq_endpoint *endpoint_new(pq_targets *targets, const pq_config *config, p
         return NULL;
     }
     made->config = pq_config_copy(config, err);
-    if (made->config != NULL && pq_endpoint_read(made->config, &made->options, err) == 0)
-        made->pve = pq_pve_new(targets->loop, &made->options, err);
-    if (made->pve == NULL) {
+    if (made->config == NULL || open_ways(made, targets->loop, err) < 0) {
         endpoint_free(made);
         return NULL;
     }
@@ -80,14 +118,16 @@ static pq_endpoint *endpoint_new(pq_targets *targets, const pq_config *config, p
 
 static pq_endpoint *endpoint_get(pq_targets *targets, pq_config *config, pq_error *err)
 {
-    pq_pve_options options;
-    if (pq_endpoint_read(config, &options, err) < 0)
-        return NULL;
-    for (pq_endpoint *known = targets->endpoints; known != NULL; known = known->next) {
-        if (pq_endpoint_equal(&known->options, &options))
-            return known;
+    pq_ways ways = {0};
+    pq_endpoint *found = NULL;
+    int failed = read_ways(config, &ways, err);
+    if (failed == 0) {
+        found = targets->endpoints;
+        while (found != NULL && !same_ways(&found->ways, &ways))
+            found = found->next;
     }
-    return endpoint_new(targets, config, err);
+    pq_ssh_endpoint_done(&ways.ssh);
+    return failed == 0 && found == NULL ? endpoint_new(targets, config, err) : found;
 }
 
 /* ---- targets ---- */
@@ -102,12 +142,20 @@ static void target_free(pq_target *target)
     free(target);
 }
 
+static pq_agent *open_agent(const pq_target *target, pq_error *err)
+{
+    const pq_endpoint *endpoint = target->endpoint;
+    if (endpoint->pve == NULL)
+        return pq_ssh_agent(endpoint->ssh, target->vm, target->node, err);
+    return pq_pve_agent(endpoint->pve, target->vm, target->node, err);
+}
+
 static int open_session(pq_target *target, pq_error *err)
 {
     pq_session_options options = {.remote_tmp = target->remote_tmp,
                                   .connect_timeout = target->connect_timeout,
                                   .no_overlap = !target->overlap};
-    target->agent = pq_pve_agent(target->endpoint->pve, target->vm, target->node, err);
+    target->agent = open_agent(target, err);
     if (target->agent == NULL)
         return -1;
     target->session = pq_session_new(target->agent, &options, err);

@@ -37,6 +37,7 @@ typedef struct pq_agent_limits {
     bool args_proven;   /* the server has taken a call of about args_bytes */
     unsigned parallel;  /* calls in flight to one VM that are worth it and allowed */
     pq_ms round_trip;   /* to the server, as the fastest connection has shown; 0: unknown */
+    pq_ms call_cost;    /* of each call, however small, beside the round trip; 0: hardly any */
     pq_ms exec_time;    /* from the request of the last exec to its answer; 0: there was none */
 } pq_agent_limits;
 

@@ -37,7 +37,7 @@ static int read_by_qm(const pq_agent_op *op, pq_buf *out, pq_error *err)
         return pq_qm_status_script(out, op->agent->vmid, op->pid, sudo, err);
     snprintf(first, sizeof first, "%" PRIu64, op->offset + 1);
     snprintf(count, sizeof count, "%zu", op->count);
-    return pq_qm_exec_script(out, op->agent->vmid, &(pq_exec_request){.argv = argv}, sudo, err);
+    return pq_qm_run_script(out, op->agent->vmid, &(pq_exec_request){.argv = argv}, sudo, err);
 }
 
 static pq_exec_request request_of(const pq_agent_op *op)
@@ -154,7 +154,8 @@ static pq_ssh_answer take_read_status(pq_agent_op *op, const pq_json *answer, pq
 
 static pq_ssh_answer take_read(pq_agent_op *op, const pq_json *answer, pq_error *err)
 {
-    if (op->pid != 0)
+    bool exited;
+    if (op->pid != 0 || pq_json_bool(answer, "exited", &exited))
         return take_read_status(op, answer, err);
     return pq_qm_read_pid(answer, &op->pid, err) < 0 ? PQ_SSH_ANSWER_FAILED : PQ_SSH_ANSWER_AGAIN;
 }

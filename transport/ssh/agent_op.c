@@ -14,7 +14,7 @@
 #define DEFAULT_CALL_TIMEOUT_MS 60000
 
 /* Between two questions about a process that reads a file. */
-#define READ_PAUSE_MS 100
+#define READ_PAUSE_MS 20
 
 static void locate(pq_agent_op *op, int64_t not_before_us);
 static void send_op(pq_agent_op *op);

@@ -21,6 +21,9 @@
 #define QM_READ_BYTES ((size_t)512 * 1024)
 #define SOCKET_READ_BYTES ((size_t)512 * 1024)
 
+/* Perl and what qm loads: 0.5 to 1 s. */
+#define QM_START_MS 800
+
 static pq_ssh_vm *of(pq_agent *agent)
 {
     return (pq_ssh_vm *)agent;
@@ -147,6 +150,7 @@ static const pq_agent_limits *limits(const pq_agent *base)
         .parallel = options->calls_per_vm < options->calls_per_node ? options->calls_per_vm
                                                                     : options->calls_per_node,
         .round_trip = agent->node != NULL ? pq_ssh_session_round_trip(agent->node->session) : 0,
+        .call_cost = by_qm ? QM_START_MS : 0,
         .exec_time = agent->exec_time,
     };
     return &agent->limits;

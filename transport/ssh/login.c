@@ -6,7 +6,7 @@
 
 #include "transport/base/log.h"
 #include "transport/ssh/hostkey.h"
-#include "transport/ssh/key_file.h"
+#include "transport/ssh/key_text.h"
 #include "transport/ssh/memory.h"
 #include "transport/ssh/session_internal.h"
 
@@ -41,7 +41,6 @@ void pq_ssh_login_done(pq_ssh_login *login)
         libssh2_agent_disconnect(login->agent);
         libssh2_agent_free(login->agent);
     }
-    pq_secret_done(&login->key);
     *login = (pq_ssh_login){0};
 }
 
@@ -65,11 +64,6 @@ static bool accepts(const pq_ssh_login *login, const char *method)
     return false;
 }
 
-static bool has_key(const pq_ssh_options *options)
-{
-    return pq_secret_is_set(options->key) || options->key_file != NULL;
-}
-
 /* ---- the stages: 0 is logged in, NEXT_STAGE, or libssh2's code ---- */
 
 static int ask(pq_ssh_login *login, LIBSSH2_SESSION *ssh, const char *user)
@@ -83,39 +77,29 @@ static int ask(pq_ssh_login *login, LIBSSH2_SESSION *ssh, const char *user)
     return NEXT_STAGE;
 }
 
-static int load_key(pq_ssh_login *login, pq_error *err)
+static int check_key(pq_ssh_login *login, pq_error *err)
 {
     const pq_ssh_options *options = login->options;
     pq_key_look look;
-    if (pq_secret_is_set(&login->key))
-        return 0;
-    if (pq_secret_is_set(options->key)) {
-        if (pq_secret_set(&login->key, options->key->text, options->key->length, err) < 0)
-            return -1;
-    } else if (pq_key_read(options->key_file, &login->key, err) < 0) {
-        return -1;
-    }
-    const char *name = options->key_file != NULL && !pq_secret_is_set(options->key)
-                           ? options->key_file
-                           : "the SSH key that was given";
-    pq_key_look_at(pq_secret_text(&login->key), login->key.length, &look);
+    pq_key_look_at(pq_secret_text(options->key), options->key->length, &look);
     login->key_is_rsa = look.rsa;
     if (!look.is_key)
-        return pq_fail(err, PQ_E_SECRET, "'%s' is no private key", name);
+        return pq_fail(err, PQ_E_SECRET, "the SSH key that was given is no private key");
     if (look.encrypted && !pq_secret_is_set(options->key_passphrase))
-        return pq_fail(err, PQ_E_SECRET, "'%s' has a passphrase (--ssh-key-passphrase-file)", name);
+        return pq_fail(err, PQ_E_SECRET,
+                       "the SSH key that was given has a passphrase (--ssh-key-passphrase-file)");
     return 0;
 }
 
 static int try_key(pq_ssh_login *login, LIBSSH2_SESSION *ssh, const char *user, pq_error *err)
 {
     const pq_ssh_options *options = login->options;
-    if (!has_key(options) || !accepts(login, "publickey"))
+    if (!pq_secret_is_set(options->key) || !accepts(login, "publickey"))
         return NEXT_STAGE;
-    if (load_key(login, err) < 0)
+    if (check_key(login, err) < 0)
         return -1;
     int code = libssh2_userauth_publickey_frommemory(
-        ssh, user, strlen(user), NULL, 0, pq_secret_text(&login->key), login->key.length,
+        ssh, user, strlen(user), NULL, 0, pq_secret_text(options->key), options->key->length,
         pq_secret_is_set(options->key_passphrase) ? pq_secret_text(options->key_passphrase) : NULL);
     if (code == LIBSSH2_ERROR_FILE || code == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED ||
         code == LIBSSH2_ERROR_METHOD_NONE) {
@@ -256,7 +240,7 @@ static int refused(const pq_ssh_login *login, const char *user, const char *node
                    node,
                    nothing ? "no key, agent or password that it accepts was given" : login->tried,
                    login->methods[0] != '\0' ? login->methods : "nothing",
-                   nothing ? "; see --ssh-key, --ssh-agent-socket, --ssh-password-file" : "");
+                   nothing ? "; see --ssh-key-file, --ssh-agent-socket, --ssh-password-file" : "");
 }
 
 int pq_ssh_login_step(pq_ssh_login *login, LIBSSH2_SESSION *ssh, const char *node, int *ret_code,

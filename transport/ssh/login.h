@@ -7,8 +7,6 @@
  *
  * libssh2 waits for the agent's answers: an agent that asks its user for each signature holds the
  * loop up that long.
- *
- * A key file must belong to us or root and be closed to others, as ssh wants it too.
  */
 #pragma once
 
@@ -32,7 +30,6 @@ typedef struct pq_ssh_login {
     const pq_ssh_options *options;
     pq_ssh_login_stage stage;
     char methods[128]; /* as the node lists them */
-    pq_secret key;     /* the private key's text */
     bool key_is_rsa;
     LIBSSH2_AGENT *agent;
     struct libssh2_agent_publickey *identity;

@@ -68,15 +68,15 @@ static bool is_ascii(const char *text)
     return true;
 }
 
-int pq_qm_exec_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
-                      pq_error *err)
+static int exec_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
+                       const char *how, pq_error *err)
 {
     bool input = request->input != NULL;
     if (begin(out, err) < 0 || (input && add_input(out, request, err) < 0) ||
         pq_buf_add_text(out, input ? "" : "exec ", err) < 0 ||
         add_program(out, "qm guest exec ", sudo, err) < 0 ||
-        pq_buf_printf(out, err, "%" PRId64 " --synchronous 0%s --", vmid,
-                      input ? " --pass-stdin 1" : "") < 0)
+        pq_buf_printf(out, err, "%" PRId64 " %s%s --", vmid, how, input ? " --pass-stdin 1" : "") <
+            0)
         return -1;
     for (const char *const *arg = request->argv; *arg != NULL; arg++) {
         if (!is_ascii(*arg))
@@ -85,6 +85,20 @@ int pq_qm_exec_script(pq_buf *out, int64_t vmid, const pq_exec_request *request,
             return -1;
     }
     return input ? 0 : pq_buf_add_text(out, " </dev/null", err);
+}
+
+int pq_qm_exec_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
+                      pq_error *err)
+{
+    return exec_script(out, vmid, request, sudo, "--synchronous 0", err);
+}
+
+int pq_qm_run_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
+                     pq_error *err)
+{
+    char how[32];
+    snprintf(how, sizeof how, "--timeout %d", PQ_QM_WAIT_S);
+    return exec_script(out, vmid, request, sudo, how, err);
 }
 
 int pq_qm_status_script(pq_buf *out, int64_t vmid, int64_t pid, bool sudo, pq_error *err)

@@ -24,6 +24,8 @@
 /* Longest line that pq_qm_line() makes. */
 #define PQ_QM_LINE_MAX 256
 
+#define PQ_QM_WAIT_S 15
+
 /* PVE's own limit for --pass-stdin. */
 #define PQ_QM_INPUT_MAX ((size_t)1024 * 1024)
 
@@ -40,6 +42,10 @@ void pq_qm_line(char out[PQ_QM_LINE_MAX], size_t length);
  * TOO_LARGE, NOMEM. */
 int pq_qm_exec_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
                       pq_error *err);
+/* The same, and qm waits for the process' end for PQ_QM_WAIT_S, asking once a second: the answer is
+ * its status, or its pid if it has not ended. */
+int pq_qm_run_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
+                     pq_error *err);
 int pq_qm_status_script(pq_buf *out, int64_t vmid, int64_t pid, bool sudo, pq_error *err);
 int pq_qm_query_script(pq_buf *out, int64_t vmid, const char *name, bool sudo, pq_error *err);
 

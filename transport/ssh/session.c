@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "transport/base/digest.h"
 #include "transport/base/encode.h"
@@ -65,13 +66,16 @@ pq_ms pq_ssh_session_round_trip(const pq_ssh_session *session)
     return session->stream != NULL ? pq_stream_round_trip(session->stream) : 0;
 }
 
-/* ---- libssh2's view of the connection ---- */
+/* ---- libssh2's view of the connection, and of the agent's socket, which is only its own ---- */
 
 static LIBSSH2_SEND_FUNC(send_bytes)
 {
     pq_ssh_session *session = *abstract;
     size_t sent = 0;
-    (void)socket, (void)flags;
+    if (socket != pq_stream_descriptor(session->stream)) {
+        ssize_t done = send(socket, buffer, length, flags);
+        return done >= 0 ? done : -errno;
+    }
     if (session->lost.code != PQ_OK ||
         pq_stream_send(session->stream, buffer, length, &sent, &session->lost) < 0)
         return -EPIPE;
@@ -83,13 +87,17 @@ static LIBSSH2_RECV_FUNC(receive_bytes)
     pq_ssh_session *session = *abstract;
     size_t received = 0;
     pq_stream_got got = PQ_STREAM_END;
-    (void)socket, (void)flags;
+    if (socket != pq_stream_descriptor(session->stream)) {
+        ssize_t done = recv(socket, buffer, length, flags);
+        return done >= 0 ? done : -errno;
+    }
     if (session->lost.code != PQ_OK ||
         pq_stream_recv(session->stream, buffer, length, &received, &got, &session->lost) < 0)
         return -ECONNRESET;
     if (got == PQ_STREAM_WAIT)
         return -EAGAIN;
     session->heard = pq_now();
+    session->received += received;
     if (got == PQ_STREAM_END)
         pq_fail_effect(&session->lost, PQ_E_NETWORK, PQ_EFFECT_NONE, true,
                        "the connection to %s was closed by the node", session->name);
@@ -328,15 +336,17 @@ static void opened(pq_ssh_session *session)
 
 /* ---- running ---- */
 
-/* Goes through the commands until none of them gets any further. */
+/* Goes through the commands until none of them gets any further, and no bytes have come meanwhile:
+ * a call for one command reads what is there for all of them. */
 static int run_commands(pq_ssh_session *session, pq_error *err)
 {
     bool again = true;
     if (session->blocked != NULL && pq_ssh_command_step(session->blocked, err) < 0)
         return -1;
     while (again && session->blocked == NULL) {
-        again = false;
+        uint64_t received = session->received;
         pq_ssh_command *next;
+        again = false;
         for (pq_ssh_command *command = session->commands;
              command != NULL && session->blocked == NULL; command = next) {
             next = command->next;
@@ -345,6 +355,7 @@ static int run_commands(pq_ssh_session *session, pq_error *err)
                 return -1;
             again |= done > 0;
         }
+        again |= session->received != received;
     }
     return 0;
 }

@@ -31,6 +31,7 @@ struct pq_ssh_session {
     pq_ssh_login login;
     pq_error lost;     /* why the connection ended; code OK: it did not */
     pq_ms heard;       /* when bytes last came */
+    uint64_t received; /* bytes */
     pq_timer deadline; /* for connecting */
     pq_timer keepalive;
     pq_defer turn; /* there is something to do */

@@ -31,12 +31,10 @@ typedef struct pq_ssh_options {
     uint16_t port;    /* of all nodes without one of their own; 0: 22 */
     const char *user; /* NULL: root */
     pq_ssh_method method; /* AUTO: socket where the node allows it, else qm */
-    const char *key_file;
-    const pq_secret *key;            /* a private key's text; it comes before `key_file` */
-    const pq_secret *key_passphrase; /* of either */
+    const pq_secret *key; /* a private key's text: OpenSSH's form or PEM */
+    const pq_secret *key_passphrase;
     const pq_secret *password;
     const char *agent_socket;       /* of an ssh-agent; NULL: none */
-    bool agent_wanted;              /* a missing agent is an error, even if there is a password */
     const char *const *known_hosts; /* files, ended by NULL; the first one is the user's */
     bool accept_new;                /* a host without known keys is believed and remembered */
     const char *socks5;             /* HOST[:PORT] of a proxy, or NULL */

@@ -1,13 +1,8 @@
-#include "transport/ssh/key_file.h"
+#include "transport/ssh/key_text.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "transport/base/encode.h"
-#include "transport/base/fd.h"
 
 #define OPENSSH_BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----"
 #define OPENSSH_MAGIC "openssh-key-v1"
@@ -77,51 +72,4 @@ void pq_key_look_at(const char *text, size_t length, pq_key_look *ret)
     }
     ret->encrypted = memmem(text, length, "ENCRYPTED", 9) != NULL;
     ret->rsa = memmem(text, length, "BEGIN RSA PRIVATE KEY", 21) != NULL;
-}
-
-static int check_private(const char *file, int fd, pq_error *err)
-{
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return pq_fail(err, PQ_E_SECRET, "cannot look at the SSH key '%s': %s", file,
-                       strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return pq_fail(err, PQ_E_SECRET, "the SSH key '%s' is not a regular file", file);
-    if (status.st_uid != geteuid() && status.st_uid != 0)
-        return pq_fail(err, PQ_E_SECRET, "the SSH key '%s' belongs to another user", file);
-    if ((status.st_mode & 077) != 0)
-        return pq_fail(err, PQ_E_SECRET,
-                       "the SSH key '%s' is open to other users (mode %04o); make it 0600", file,
-                       (unsigned)status.st_mode & 07777);
-    return 0;
-}
-
-static int read_text(const char *file, int fd, pq_secret *key, pq_error *err)
-{
-    char text[PQ_SECRET_MAX + 1];
-    size_t length = 0, got = 1;
-    int failed = 0;
-    while (failed == 0 && got > 0 && length < sizeof text) {
-        failed = pq_read_some(fd, text + length, sizeof text - length, &got, err);
-        length += failed == 0 ? got : 0;
-    }
-    if (failed == 0 && length > PQ_SECRET_MAX)
-        failed = pq_fail(err, PQ_E_SECRET, "'%s' is too long for an SSH key", file);
-    if (failed == 0)
-        failed = pq_secret_set(key, text, length, err);
-    pq_wipe(text, sizeof text);
-    return failed;
-}
-
-int pq_key_read(const char *file, pq_secret *key, pq_error *err)
-{
-    /* O_NONBLOCK: opening a FIFO, which is refused then, must not wait for its writer. */
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return pq_fail(err, PQ_E_SECRET, "cannot open the SSH key '%s': %s", file, strerror(errno));
-    int failed = check_private(file, fd, err);
-    if (failed == 0)
-        failed = read_text(file, fd, key, err);
-    pq_close(&fd);
-    return failed;
 }
