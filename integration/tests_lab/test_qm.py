@@ -20,6 +20,7 @@ VMS = [
     "102:noagent:pve1:noagent",
     "103:silent:pve1:none",
     "104:rhel:pve1:disabled",
+    "105:wedged:pve1:socket",
     "110:db:pve2:stopped",
 ]
 
@@ -98,18 +99,18 @@ def test_stdin_up_to_a_mebibyte(ssh: Ssh) -> None:
 
 
 def test_non_ascii_arguments_cut_the_message(lab: Lab, ssh: Ssh) -> None:
-    answer = guest_exec(ssh, "echo", "\u00e4\u00e4")
+    lab.restart_agent(105)
+    answer = guest_exec(ssh, "echo", "\u00e4\u00e4", vmid="105")
     assert answer.status == 255 and answer.stdout == b""
-    assert answer.stderr == "VM 100 qga command 'guest-exec' failed - got timeout\n"
-    lab.restart_agent(100)
+    assert answer.stderr == "VM 105 qga command 'guest-exec' failed - got timeout\n"
 
 
 def test_without_a_utf_8_locale_even_one_byte_is_too_many(lab: Lab, ssh: Ssh) -> None:
     # One extra byte cuts off only the line end; outside UTF-8 each byte becomes a character of three bytes.
-    command = "guest exec 100 --synchronous 0 -- echo '\u00e4'"
+    lab.restart_agent(105)
+    command = "guest exec 105 --synchronous 0 -- echo '\u00e4'"
     assert list(ssh(f"qm {command}").json) == ["pid"]
     assert "got timeout" in ssh(f"LC_ALL=C qm {command}").stderr
-    lab.restart_agent(100)
 
 
 @pytest.mark.parametrize(
@@ -177,13 +178,13 @@ def test_list_and_status(ssh: Ssh) -> None:
     lines = [line.split() for line in ssh.qm("list").stdout.decode().splitlines()]
     assert lines[0] == ["VMID", "NAME", "STATUS", "MEM(MB)", "BOOTDISK(GB)", "PID"]
     assert lines[1][:3] == ["100", "web", "running"] and lines[2][:3] == ["101", "off", "stopped"]
-    assert [line[0] for line in lines[1:]] == ["100", "101", "102", "103", "104"]
+    assert [line[0] for line in lines[1:]] == ["100", "101", "102", "103", "104", "105"]
     assert ssh.qm("status", "101").stdout == b"status: stopped\n"
 
 
 def test_pvesh(lab: Lab, ssh: Ssh) -> None:
     vms = ssh("pvesh get /cluster/resources --type vm --output-format json")
-    assert vms.stdout.count(b"\n") == 1 and [vm["vmid"] for vm in vms.json] == [100, 101, 102, 103, 104, 110]
+    assert vms.stdout.count(b"\n") == 1 and [vm["vmid"] for vm in vms.json] == [100, 101, 102, 103, 104, 105, 110]
     with Api(lab) as api:
         status = {entry["name"]: entry for entry in api.get("/cluster/status").data}
     assert {entry["name"]: entry for entry in ssh("pvesh get /cluster/status --output-format json").json} == status

@@ -4,7 +4,7 @@ It is process 1 of private mount, pid and host name namespaces, so that the kern
 this one ends, and it ends when its standard input does. The root is an overlay over the machine's own: users, sudo's
 rules, host keys and programs of the node are nowhere else. The network is the machine's.
 
-It reads one JSON command per line and answers each with one JSON line.
+It reads its configuration, then commands, as one line of JSON each, and answers each with one line of JSON.
 """
 
 from __future__ import annotations
@@ -201,14 +201,14 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o022)
-    supervisor = Supervisor(json.loads(sys.argv[1]))
-    print(json.dumps({"ready": True}), flush=True)
+    supervisor: Supervisor | None = None
     pending = b""
     while True:
         readable, _, _ = select.select([0, wake_read], [], [])
         if wake_read in readable:
             os.read(wake_read, 4096)
-            supervisor.reap()
+            if supervisor is not None:
+                supervisor.reap()
         if 0 not in readable:
             continue
         data = os.read(0, 65536)
@@ -217,7 +217,11 @@ def main() -> None:
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
             try:
-                answer = _answer(supervisor, json.loads(line))
+                request = json.loads(line)
+                if supervisor is None:
+                    supervisor, answer = Supervisor(request), {}
+                else:
+                    answer = _answer(supervisor, request)
             except OSError as error:
                 answer = {"error": str(error)}
             print(json.dumps(answer), flush=True)

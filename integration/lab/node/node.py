@@ -59,12 +59,12 @@ class Node:
             "log": str(self.directory / "sshd.log"), "hashes": hashes, "authorized_keys": authorized_keys,
             "hosts": hosts,
         }  # fmt: skip
-        init = [sys.executable, "-m", "lab.node.init", json.dumps(config)]
+        init = [sys.executable, "-m", "lab.node.init", str(self.directory)]
         self._process = subprocess.Popen(
             ["unshare", "-m", "-u", "-p", "-f", "--mount-proc", "--kill-child", *init],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(_LIBRARY)},
         )  # fmt: skip
-        self._read_answer()
+        self._tell(config)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
         self._init_pid = int(children.split()[0])
         self.start_sshd()
@@ -179,17 +179,18 @@ class Node:
 
     def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         with self._lock:
-            if self._process is None or self._process.stdin is None:
+            if self._process is None:
                 raise GuestError(f"the node {self.place.name} is down")
-            try:
-                self._process.stdin.write(json.dumps({"op": operation, **arguments}).encode() + b"\n")
-                self._process.stdin.flush()
-            except OSError as error:
-                raise GuestError(f"the node's first process is gone: {error}") from None
-            return self._read_answer()
+            return self._tell({"op": operation, **arguments})
 
-    def _read_answer(self) -> dict[str, Any]:
-        assert self._process is not None and self._process.stdout is not None
+    def _tell(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a line to the node's first process and return its answer."""
+        assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise GuestError(f"the node's first process is gone: {error}") from None
         readable, _, _ = select.select([self._process.stdout], [], [], _START_TIMEOUT_S)
         line = self._process.stdout.readline() if readable else b""
         if not line:
