@@ -9,7 +9,8 @@
  * opened before the clock starts and again after 99 requests, since pveproxy closes one behind its
  * hundredth answer. With --pairs a request is one for agent/exec and ends with the answer of
  * exec-status that says so, asked for without pause; with --results that is asked for when the next
- * request was sent, so that one question mostly is enough. With --gzip compressed answers are taken.
+ * request was sent, so that one question mostly is enough. With --gzip compressed answers are
+ * taken.
  *
  * The environment's REPLAY_AUTHORIZATION is the Authorization header. Prints the seconds from the
  * first request to the last answer, the number of TLS handshakes, and the pids of execs that were
