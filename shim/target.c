@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/endpoint.h"
+#include "shim/fallback.h"
 #include "shim/ssh_endpoint.h"
 #include "transport/base/log.h"
 
@@ -75,8 +76,11 @@ static int read_ways(pq_config *config, pq_ways *ret, pq_error *err)
     const char *via = pq_config_text(config, PQ_OPT_VIA);
     ret->api = strcmp(via, "ssh") != 0;
     ret->over_ssh = strcmp(via, "api") != 0;
-    if (ret->api && pq_endpoint_read(config, &ret->options, err) < 0)
-        return -1;
+    if (ret->api && pq_endpoint_read(config, &ret->options, err) < 0) {
+        if (!ret->over_ssh || err->code != PQ_E_CONFIG)
+            return -1;
+        ret->api = false; /* nothing to log in there with */
+    }
     return ret->over_ssh ? pq_ssh_endpoint_read(config, &ret->ssh, err) : 0;
 }
 
@@ -147,7 +151,11 @@ static pq_agent *open_agent(const pq_target *target, pq_error *err)
     const pq_endpoint *endpoint = target->endpoint;
     if (endpoint->pve == NULL)
         return pq_ssh_agent(endpoint->ssh, target->vm, target->node, err);
-    return pq_pve_agent(endpoint->pve, target->vm, target->node, err);
+    pq_agent *agent = pq_pve_agent(endpoint->pve, target->vm, target->node, err);
+    if (endpoint->ssh == NULL || agent == NULL)
+        return agent;
+    return pq_fallback_agent(agent, pq_ssh_agent(endpoint->ssh, target->vm, target->node, err),
+                             err);
 }
 
 static int open_session(pq_target *target, pq_error *err)

@@ -3,9 +3,9 @@
 
 _pve_qga_run()
 {
-    local shared=" --host -H --port --via --user -u --password-file --password-fd --password-command --token-id --token-secret-file --token-secret-fd --token-secret-command --otp-file --otp-fd --otp-command --validate-certs --no-validate-certs --fingerprint --ca-file --tls-min --proxy --proxy-userpwd-file --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --overlap --no-overlap --config --trace --print-config --verbose -v --quiet -q --help -h --version -V"
-    local with_file=" --password-file --token-secret-file --otp-file --ca-file --proxy-userpwd-file --config --trace --control-path "
-    local with_value=" --host -H --port --user -u --password-fd --password-command --token-id --token-secret-fd --token-secret-command --otp-fd --otp-command --fingerprint --proxy --proxy-userpwd-fd --proxy-userpwd-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --shell --env -e --cwd -C --mode -m --host --control-persist "
+    local shared=" --host -H --port --via --user -u --password-file --password-fd --password-command --token-id --token-secret-file --token-secret-fd --token-secret-command --otp-file --otp-fd --otp-command --validate-certs --no-validate-certs --fingerprint --ca-file --tls-min --proxy --proxy-userpwd-file --proxy-userpwd-fd --proxy-userpwd-command --ssh-method --ssh-host --ssh-port --ssh-user --ssh-key-file --ssh-key-fd --ssh-key-command --ssh-key-passphrase-file --ssh-key-passphrase-fd --ssh-key-passphrase-command --ssh-agent-socket --ssh-password-file --ssh-password-fd --ssh-password-command --ssh-known-hosts --ssh-accept-new --no-ssh-accept-new --ssh-node --ssh-socks5 --ssh-socks5-user --ssh-socks5-password-file --ssh-socks5-password-fd --ssh-socks5-password-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --overlap --no-overlap --config --trace --print-config --verbose -v --quiet -q --help -h --version -V"
+    local with_file=" --password-file --token-secret-file --otp-file --ca-file --proxy-userpwd-file --ssh-key-file --ssh-key-passphrase-file --ssh-agent-socket --ssh-password-file --ssh-known-hosts --ssh-socks5-password-file --config --trace --control-path "
+    local with_value=" --host -H --port --user -u --password-fd --password-command --token-id --token-secret-fd --token-secret-command --otp-fd --otp-command --fingerprint --proxy --proxy-userpwd-fd --proxy-userpwd-command --ssh-host --ssh-port --ssh-user --ssh-key-fd --ssh-key-command --ssh-key-passphrase-fd --ssh-key-passphrase-command --ssh-password-fd --ssh-password-command --ssh-node --ssh-socks5 --ssh-socks5-user --ssh-socks5-password-fd --ssh-socks5-password-command --vmid --node --remote-tmp --executable --timeout --connect-timeout --call-timeout --calls-per-node --calls-per-vm --shell --env -e --cwd -C --mode -m --host --control-persist "
     local commands="exec put fetch ping list inventory serve control help"
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local command='' own='' words='' files='' word
@@ -41,9 +41,11 @@ _pve_qga_run()
 
     case $previous in
     --via)
-        words="api" ;;
+        words="api ssh auto" ;;
     --tls-min)
         words="1.2 1.3" ;;
+    --ssh-method)
+        words="auto qm socket" ;;
     *)
         if [[ $with_file == *" $previous "* ]]; then
             files=yes

@@ -50,10 +50,8 @@ void put_values(FILE *out, const char *values)
     while (*values != '\0') {
         size_t length = strcspn(values, "|");
 
-        if (*values != '-') {
-            fprintf(out, "%s%.*s", separator, (int)length, values);
-            separator = " ";
-        }
+        fprintf(out, "%s%.*s", separator, (int)length, values);
+        separator = " ";
         values += length + (values[length] == '|');
     }
 }

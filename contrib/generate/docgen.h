@@ -29,7 +29,7 @@ bool belongs_to(const pq_option *option, const pq_command *command);
 /* Length of the first sentence of a text, without its full stop. */
 int sentence_length(const char *text);
 
-/* An ENUM's values that are available, separated by spaces. */
+/* An ENUM's values, separated by spaces. */
 void put_values(FILE *out, const char *values);
 
 /* A spelling's description in a list of completions, written by `put` for the shell. */

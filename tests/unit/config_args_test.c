@@ -124,8 +124,7 @@ Test(config_args, errors_name_the_option)
     must_not_take_args("--host=", PQ_E_USAGE, "--host: the value is empty");
     must_not_take_args("--port=0", PQ_E_USAGE, "--port: '0' is not a whole number from 1 to 65535");
     must_not_take_args("-H a:1", PQ_E_USAGE, "-H: 'a:1' is not a host name");
-    must_not_take_args("--via ssh", PQ_E_USAGE, "'ssh' is not available in this program, only api");
-    must_not_take_args("--via x", PQ_E_USAGE, "'x' is not api");
+    must_not_take_args("--via x", PQ_E_USAGE, "'x' is not api or ssh or auto");
     must_not_take_args("--tls-min 1", PQ_E_USAGE, "'1' is not 1.2 or 1.3");
     must_not_take_args("--proxy http://u:pw@p", PQ_E_USAGE, "--proxy: the value is not");
     must_not_take_args("--password-fd x", PQ_E_USAGE, "--password-fd: 'x' is not");

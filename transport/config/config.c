@@ -208,10 +208,6 @@ static int bad_value(const pq_option *option, const pq_origin *origin, pq_value_
     pq_origin_text(origin, where);
     pq_option_expected(option, expected, sizeof expected);
     pq_error_clean(clean, sizeof clean, text, strlen(text));
-    if (result == PQ_VALUE_UNAVAILABLE)
-        return pq_fail(err, code_of_source(origin->source),
-                       "%s: '%s' is not available in this program, only %s", where, clean,
-                       expected);
     if (text[0] == '\0')
         return pq_fail(err, code_of_source(origin->source), "%s: the value is empty, not %s", where,
                        expected);

@@ -20,9 +20,13 @@ const pq_secret_way pq_secret_ways[PQ_SECRET_KIND_COUNT] = {
 const char *pq_group_title(pq_group group)
 {
     static const char *const titles[PQ_GROUP_COUNT] = {
-        [PQ_GROUP_COMMAND] = "Options", [PQ_GROUP_SERVER] = "Server",
-        [PQ_GROUP_LOGIN] = "Login",     [PQ_GROUP_TLS] = "TLS and proxy",
-        [PQ_GROUP_SSH] = "SSH",         [PQ_GROUP_GUEST] = "Guest",     [PQ_GROUP_LIMITS] = "Times and limits",
+        [PQ_GROUP_COMMAND] = "Options",
+        [PQ_GROUP_SERVER] = "Server",
+        [PQ_GROUP_LOGIN] = "Login",
+        [PQ_GROUP_TLS] = "TLS and proxy",
+        [PQ_GROUP_SSH] = "SSH",
+        [PQ_GROUP_GUEST] = "Guest",
+        [PQ_GROUP_LIMITS] = "Times and limits",
         [PQ_GROUP_GENERAL] = "General",
     };
 
@@ -35,7 +39,7 @@ bool pq_option_takes_value(const pq_option *option)
            option->type != PQ_TYPE_BOOL;
 }
 
-/* "1.2 or 1.3" of "1.2|1.3"; values that are not available are left out. */
+/* "1.2 or 1.3" of "1.2|1.3". */
 static void list_values(const char *values, char *out, size_t size)
 {
     size_t used = 0;
@@ -43,13 +47,10 @@ static void list_values(const char *values, char *out, size_t size)
     out[0] = '\0';
     while (*values != '\0' && used < size) {
         size_t length = strcspn(values, "|");
+        int added = snprintf(out + used, size - used, "%s%.*s", used > 0 ? " or " : "", (int)length,
+                             values);
 
-        if (*values != '-') {
-            int added = snprintf(out + used, size - used, "%s%.*s", used > 0 ? " or " : "",
-                                 (int)length, values);
-
-            used += added > 0 ? (size_t)added : 0;
-        }
+        used += added > 0 ? (size_t)added : 0;
         values += length + (values[length] == '|');
     }
 }

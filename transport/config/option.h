@@ -59,7 +59,7 @@ typedef struct pq_option {
     const char *environment;  /* variables, the first one that is set wins; or NULL */
     const char *key;          /* in configuration files, or NULL */
     const char *request;      /* in protocol requests, or NULL */
-    const char *values;       /* ENUM: "a|b"; a value after "-" is known but not available */
+    const char *values;       /* ENUM: "a|b" */
     int64_t minimum, maximum; /* INT, DURATION */
     bool lines;               /* SECRET: may have several lines */
     unsigned commands;        /* rows of a program: bits of the commands that take it */

@@ -106,13 +106,11 @@ static pq_value_result find_enum(const char *values, const char *text)
     size_t text_length = strlen(text);
 
     while (*values != '\0') {
-        bool available = *values != '-';
-        const char *value = available ? values : values + 1;
-        size_t length = strcspn(value, "|");
+        size_t length = strcspn(values, "|");
 
-        if (length == text_length && memcmp(value, text, length) == 0)
-            return available ? PQ_VALUE_OK : PQ_VALUE_UNAVAILABLE;
-        values = value + length + (value[length] == '|');
+        if (length == text_length && memcmp(values, text, length) == 0)
+            return PQ_VALUE_OK;
+        values += length + (values[length] == '|');
     }
     return PQ_VALUE_BAD;
 }

@@ -10,8 +10,7 @@
 
 typedef enum pq_value_result {
     PQ_VALUE_OK = 0,
-    PQ_VALUE_BAD,         /* not what pq_option_expected() says */
-    PQ_VALUE_UNAVAILABLE, /* a known value of an ENUM that this program does not have */
+    PQ_VALUE_BAD, /* not what pq_option_expected() says */
     PQ_VALUE_NO_MEMORY
 } pq_value_result;
 

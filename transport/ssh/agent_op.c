@@ -7,19 +7,10 @@
 
 #include "transport/base/log.h"
 
-/* An answer of qm: 16 MiB of output, each byte as six characters at worst. */
-#define ANSWER_MAX ((size_t)100 * 1024 * 1024 / 2)
-
 #define DEFAULT_CALLS 3
-#define DEFAULT_CALL_TIMEOUT_MS 60000
-
-/* Between two questions about a process that reads a file. */
-#define READ_PAUSE_MS 20
-
 static void locate(pq_agent_op *op, int64_t not_before_us);
-static void send_op(pq_agent_op *op);
 
-static void set_state(pq_agent_op *op, pq_ssh_op_state state)
+void pq_ssh_op_set_state(pq_agent_op *op, pq_ssh_op_state state)
 {
     static const char *const kinds[] = {"exec", "exec-status", "file-read", "ping", "query"};
     static const char *const names[] = {"new", "locating", "queued", "sent", "pausing", "failing"};
@@ -115,8 +106,8 @@ static void run_queue(pq_ssh_node *node)
             node->in_flight++;
             op->agent->in_flight++;
             op->sent_us = pq_now_us();
-            set_state(op, PQ_SSH_OP_SENT);
-            send_op(op);
+            pq_ssh_op_set_state(op, PQ_SSH_OP_SENT);
+            pq_ssh_op_send(op);
         }
         op = next;
     }
@@ -130,7 +121,7 @@ static void enqueue(pq_agent_op *op)
     op->turn_link = node->queue_end;
     *node->queue_end = op;
     node->queue_end = &op->turn_next;
-    set_state(op, PQ_SSH_OP_QUEUED);
+    pq_ssh_op_set_state(op, PQ_SSH_OP_QUEUED);
     run_queue(node);
 }
 
@@ -217,7 +208,7 @@ void pq_ssh_op_forget(pq_agent_op *op)
         pq_ssh_op_drop(op);
 }
 
-static void fail(pq_agent_op *op, const pq_error *err)
+void pq_ssh_op_fail(pq_agent_op *op, const pq_error *err)
 {
     pq_error copy = *err; /* it may be the operation's own */
     if (op->forgotten)
@@ -229,14 +220,13 @@ static void fail(pq_agent_op *op, const pq_error *err)
 static void report_failure(void *context)
 {
     pq_agent_op *op = context;
-    fail(op, &op->failure);
+    pq_ssh_op_fail(op, &op->failure);
 }
 
-/* Reports op->failure from the loop. */
-static void fail_later(pq_agent_op *op)
+void pq_ssh_op_fail_later(pq_agent_op *op)
 {
     leave_node(op);
-    set_state(op, PQ_SSH_OP_FAILING);
+    pq_ssh_op_set_state(op, PQ_SSH_OP_FAILING);
     pq_defer_start(op->agent->ssh->loop, &op->defer, report_failure, op);
 }
 
@@ -261,24 +251,24 @@ static void located(void *context, const pq_error *lookup)
     pq_agent_op *op = context;
     pq_error err;
     if (lookup != NULL && op->relocated) {
-        fail(op, &op->failure);
+        pq_ssh_op_fail(op, &op->failure);
     } else if (lookup != NULL) {
         err = *lookup;
         pq_error_prefix(&err, "finding VM '%s': ", op->agent->vm);
-        fail(op, &err);
+        pq_ssh_op_fail(op, &err);
     } else if (take_place(op, &err) == 0) {
         enqueue(op);
     } else if (op->agent->ssh->listed_at_us < op->started_us) {
         locate(op, op->started_us);
     } else {
-        fail(op, &err);
+        pq_ssh_op_fail(op, &err);
     }
 }
 
 static void locate(pq_agent_op *op, int64_t not_before_us)
 {
     if (op->state != PQ_SSH_OP_LOCATING)
-        set_state(op, PQ_SSH_OP_LOCATING);
+        pq_ssh_op_set_state(op, PQ_SSH_OP_LOCATING);
     pq_place_wait_start(op->agent->ssh, &op->wait, not_before_us, located, op);
 }
 
@@ -297,7 +287,7 @@ static void relocate(pq_agent_op *op, const pq_error *err)
         locate(op, op->sent_us);
 }
 
-/* ---- the call ---- */
+/* ---- refusals ---- */
 
 static bool is_socket_refused(const pq_agent_op *op, const pq_error *err)
 {
@@ -306,130 +296,22 @@ static bool is_socket_refused(const pq_agent_op *op, const pq_error *err)
            (err->code == PQ_E_SUDO || err->code == PQ_E_NODE_TOOL);
 }
 
-static void refused(pq_agent_op *op, const pq_error *err)
+void pq_ssh_op_refused(pq_agent_op *op, const pq_error *err)
 {
-    bool may_relocate = err->code == PQ_E_VM_UNKNOWN && err->effect == PQ_EFFECT_NONE &&
-                        !op->relocated && op->agent->given_node == NULL && !op->forgotten;
+    /* The relay knows of a VM elsewhere only that there is none of it here. */
+    bool not_here = err->code == PQ_E_VM_UNKNOWN || (op->by_relay && err->code == PQ_E_VM_STOPPED);
+    bool may_relocate = not_here && err->effect == PQ_EFFECT_NONE && !op->relocated &&
+                        op->agent->given_node == NULL && !op->forgotten;
     if (is_socket_refused(op, err) && !op->forgotten) {
         if (op->node->method == PQ_SSH_METHOD_AUTO)
             pq_log(PQ_LOG_INFO, "going on with qm: %s", err->text);
         op->node->method = PQ_SSH_METHOD_QM;
-        send_op(op);
+        pq_ssh_op_send(op);
     } else if (may_relocate) {
         relocate(op, err);
     } else {
-        fail(op, err);
+        pq_ssh_op_fail(op, err);
     }
-}
-
-static void ask_again(void *context)
-{
-    pq_agent_op *op = context;
-    set_state(op, PQ_SSH_OP_SENT);
-    send_op(op);
-}
-
-static void took(pq_agent_op *op, pq_ssh_answer answer, const pq_error *err)
-{
-    switch (answer) {
-    case PQ_SSH_ANSWER_DONE:
-        break;
-    case PQ_SSH_ANSWER_AGAIN:
-        set_state(op, PQ_SSH_OP_PAUSING);
-        pq_timer_start(op->agent->ssh->loop, &op->timer, op->pid != 0 ? READ_PAUSE_MS : 0,
-                       ask_again, op);
-        break;
-    case PQ_SSH_ANSWER_FAILED:
-        refused(op, err);
-        break;
-    }
-}
-
-static void command_done(void *context, const pq_error *failure, pq_ssh_result *result)
-{
-    pq_agent_op *op = context;
-    pq_error err;
-    op->command = NULL;
-    pq_timer_stop(&op->timer);
-    if (op->forgotten)
-        pq_ssh_op_drop(op);
-    else if (failure != NULL)
-        fail(op, failure);
-    else
-        took(op, pq_ssh_op_take_qm(op, result, &err), &err);
-}
-
-static void relay_done(void *context, const pq_error *failure, pq_buf *answers)
-{
-    pq_agent_op *op = context;
-    pq_error err;
-    op->call = NULL;
-    pq_timer_stop(&op->timer);
-    if (op->forgotten) {
-        pq_ssh_op_drop(op);
-        return;
-    }
-    if (failure != NULL) {
-        refused(op, failure);
-        return;
-    }
-    op->node->method = PQ_SSH_METHOD_SOCKET;
-    took(op, pq_ssh_op_take_lines(op, answers, &err), &err);
-}
-
-static void too_late(void *context)
-{
-    pq_agent_op *op = context;
-    bool sent = pq_ssh_op_was_sent(op) && pq_ssh_op_effect_kind(op) != PQ_QM_ASK;
-    pq_error err;
-    pq_fail_effect(&err, PQ_E_TIMEOUT, sent ? PQ_EFFECT_UNKNOWN : PQ_EFFECT_NONE, true,
-                   "node %s did not answer in time", pq_ssh_session_name(op->node->session));
-    fail(op, &err);
-}
-
-static pq_ms call_timeout(const pq_agent_op *op)
-{
-    pq_ms timeout = op->agent->ssh->options.call_timeout;
-    return timeout > 0 ? timeout : DEFAULT_CALL_TIMEOUT_MS;
-}
-
-static int send_by_qm(pq_agent_op *op, pq_error *err)
-{
-    char line[PQ_QM_LINE_MAX];
-    pq_buf script = {0};
-    if (pq_ssh_op_script(op, &script, err) < 0) {
-        pq_buf_wipe(&script);
-        return -1;
-    }
-    pq_qm_line(line, script.length);
-    op->command =
-        pq_ssh_command_start(op->node->session, &(pq_ssh_command_options){.line = line,
-                                                                          .input = &script,
-                                                                          .out_max = ANSWER_MAX,
-                                                                          .done = command_done,
-                                                                          .context = op});
-    return op->command != NULL ? 0 : pq_fail(err, PQ_E_NOMEM, "out of memory");
-}
-
-static int send_by_relay(pq_agent_op *op, pq_error *err)
-{
-    pq_buf lines = {0};
-    if (pq_ssh_op_lines(op, &lines, err) < 0) {
-        pq_buf_wipe(&lines);
-        return -1;
-    }
-    op->call = pq_relay_call_start(&op->node->relay, op->agent->vmid, pq_ssh_op_effect_kind(op),
-                                   call_timeout(op) / 2, &lines, relay_done, op);
-    return op->call != NULL ? 0 : pq_fail(err, PQ_E_NOMEM, "out of memory");
-}
-
-static void send_op(pq_agent_op *op)
-{
-    op->by_relay = op->node->method != PQ_SSH_METHOD_QM;
-    if ((op->by_relay ? send_by_relay : send_by_qm)(op, &op->failure) < 0)
-        fail_later(op);
-    else
-        pq_timer_start(op->agent->ssh->loop, &op->timer, call_timeout(op), too_late, op);
 }
 
 void pq_ssh_op_start(pq_agent_op *op, int failed)
@@ -437,7 +319,7 @@ void pq_ssh_op_start(pq_agent_op *op, int failed)
     if (op->spare)
         failed = pq_fail(&op->failure, PQ_E_NOMEM, "out of memory");
     if (failed < 0)
-        fail_later(op);
+        pq_ssh_op_fail_later(op);
     else if (op->agent->node != NULL)
         enqueue(op);
     else

@@ -122,6 +122,22 @@ void pq_ssh_op_finish(pq_agent_op *op, const pq_ssh_op_result *result);
 /* Remembers where the VM is; `name` is what it is called there, or NULL. */
 void pq_ssh_vm_place(pq_ssh_vm *agent, pq_ssh_node *node, int64_t vmid, const char *name);
 
+void pq_ssh_op_set_state(pq_agent_op *op, pq_ssh_op_state state);
+
+/* Ends the operation with an error. */
+void pq_ssh_op_fail(pq_agent_op *op, const pq_error *err);
+
+/* Reports op->failure from the loop. */
+void pq_ssh_op_fail_later(pq_agent_op *op);
+
+/* The node refused what was sent: another method, another node, or the end. */
+void pq_ssh_op_refused(pq_agent_op *op, const pq_error *err);
+
+/* ---- agent_send.c ---- */
+
+/* In state SENT: starts the command or the relay's call. */
+void pq_ssh_op_send(pq_agent_op *op);
+
 /* ---- agent_call.c ---- */
 
 typedef enum pq_ssh_answer {

@@ -97,6 +97,9 @@ pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, pq_error *err)
         snprintf(ssh->entry->name, sizeof ssh->entry->name, "%s", name);
         return ssh->entry;
     }
+    for (size_t i = 0; i < ssh->address_count; i++)
+        if (strcmp(ssh->addresses[i].name, name) == 0)
+            return add_node(ssh, name, ssh->addresses[i].address, 0, err);
     return add_node(ssh, name, name, 0, err);
 }
 
@@ -171,6 +174,7 @@ void pq_ssh_free(pq_ssh *ssh)
         free(node);
     }
     pq_places_done(&ssh->places);
+    free(ssh->addresses);
     pq_secret_done(&ssh->proxy_userpwd);
     free(ssh);
 }
@@ -202,10 +206,49 @@ static void name_entry(pq_ssh *ssh, const pq_buf *text)
         snprintf(ssh->entry->name, sizeof ssh->entry->name, "%s", name);
 }
 
+/* [{"type":"node","name":..,"ip":..}, ..]: addresses are a help, so what is missing is let be. */
+static void take_addresses(pq_ssh *ssh, char *text, size_t length)
+{
+    pq_error ignored;
+    size_t count = 0;
+    pq_json *status = pq_json_parse(text, length, &ignored);
+    for (const pq_json *item = pq_json_first(status); item != NULL; item = pq_json_next(item))
+        count++;
+    pq_node_address *addresses = count > 0 ? calloc(count, sizeof *addresses) : NULL;
+    count = 0;
+    for (const pq_json *item = addresses != NULL ? pq_json_first(status) : NULL; item != NULL;
+         item = pq_json_next(item)) {
+        const char *name = pq_json_text(item, "name"), *ip = pq_json_text(item, "ip");
+        if (name == NULL || ip == NULL || !pq_place_is_node(name) ||
+            strspn(ip, "0123456789abcdefABCDEF.:") != strlen(ip))
+            continue;
+        snprintf(addresses[count].name, sizeof addresses->name, "%s", name);
+        snprintf(addresses[count++].address, sizeof addresses->address, "%s", ip);
+    }
+    pq_json_free(status);
+    free(ssh->addresses);
+    ssh->addresses = addresses;
+    ssh->address_count = count;
+}
+
+/* Takes the nodes off the end of the answer. */
+static void split_nodes(pq_ssh *ssh, pq_buf *out)
+{
+    static const char line[] = "\n" PQ_QM_MORE "\n";
+    char *more = out->length > 0 ? memmem(out->data, out->length, line, sizeof line - 1) : NULL;
+    if (more == NULL)
+        return;
+    char *start = more + sizeof line - 1;
+    take_addresses(ssh, start, (size_t)(out->data + out->length - start));
+    *more = '\0';
+    out->length = (size_t)(more - out->data);
+}
+
 static int take_list(pq_ssh *ssh, pq_ssh_result *result, pq_error *err)
 {
     pq_places places = {0};
     pq_json *answer = NULL;
+    split_nodes(ssh, &result->out);
     if (pq_qm_answer(PQ_QM_ASK, result->status, &result->out, &result->err, &answer, err) < 0)
         return -1;
     int failed = pq_places_read(&places, answer, err);

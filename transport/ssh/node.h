@@ -2,7 +2,8 @@
  * The nodes of a cluster, and the list of their guests.   (transport/ssh, private)
  *
  * A node's address: what the option gives it, the host that was given if its name begins with the
- * node's or the node says that it is it, or else the node's name.
+ * node's or the node says that it is it, what the cluster's status says, or else the node's name.
+ * Host keys are looked for under the address.
  */
 #pragma once
 
@@ -23,6 +24,12 @@ typedef struct pq_ssh_node {
     pq_agent_op *queue, **queue_end; /* linked by turn_next, turn_link */
 } pq_ssh_node;
 
+/* What the cluster says of a node. */
+typedef struct pq_node_address {
+    char name[PQ_PLACE_NODE_MAX + 1];
+    char address[64];
+} pq_node_address;
+
 /* Waits for the list of guests; embedded in the operation, all-zero when idle. */
 typedef struct pq_place_wait {
     pq_ssh *ssh; /* NULL while idle */
@@ -42,6 +49,8 @@ struct pq_ssh {
     pq_ssh_node *entry; /* the host that was given, or NULL */
 
     pq_places places;
+    pq_node_address *addresses;
+    size_t address_count;
     int64_t listed_at_us; /* when `places` was asked for; 0: never */
     int64_t asked_at_us;
     pq_ssh_command *listing;

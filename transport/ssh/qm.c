@@ -115,13 +115,17 @@ int pq_qm_query_script(pq_buf *out, int64_t vmid, const char *name, bool sudo, p
     return pq_buf_printf(out, err, "%" PRId64 " %s </dev/null", vmid, name);
 }
 
+#define LIST_FORM " --output-format json </dev/null"
+
 int pq_qm_list_script(pq_buf *out, bool sudo, pq_error *err)
 {
     if (begin(out, err) < 0 ||
-        pq_buf_add_text(out, "echo \"" PQ_QM_NODE "$(uname -n)\" >&2\nexec ", err) < 0)
+        pq_buf_add_text(out, "echo \"" PQ_QM_NODE "$(uname -n)\" >&2\n", err) < 0 ||
+        add_program(out, "pvesh get /cluster/resources --type vm", sudo, err) < 0 ||
+        pq_buf_add_text(out, LIST_FORM " || exit\necho; echo '" PQ_QM_MORE "'\n", err) < 0 ||
+        add_program(out, "pvesh get /cluster/status", sudo, err) < 0)
         return -1;
-    return add_program(
-        out, "pvesh get /cluster/resources --type vm --output-format json </dev/null", sudo, err);
+    return pq_buf_add_text(out, LIST_FORM " || :", err);
 }
 
 /* ---- answers ---- */

@@ -19,6 +19,7 @@
 
 #define PQ_QM_MARK "pve-qga-run: started"
 
+#define PQ_QM_MORE "pve-qga-run: nodes"
 #define PQ_QM_NODE "pve-qga-run: node "
 
 /* Longest line that pq_qm_line() makes. */
@@ -49,7 +50,8 @@ int pq_qm_run_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, 
 int pq_qm_status_script(pq_buf *out, int64_t vmid, int64_t pid, bool sudo, pq_error *err);
 int pq_qm_query_script(pq_buf *out, int64_t vmid, const char *name, bool sudo, pq_error *err);
 
-/* Lists the cluster's guests; a line on stderr has PQ_QM_NODE and the node's own name. */
+/* Lists the cluster's guests and, behind a line with PQ_QM_MORE, its nodes. A line on stderr has
+ * PQ_QM_NODE and the node's own name. */
 int pq_qm_list_script(pq_buf *out, bool sudo, pq_error *err);
 
 /* Text as one word for a POSIX shell, in single quotes. */

@@ -75,6 +75,17 @@ struct pq_ssh_command {
     void *context;
 };
 
+/* ---- handshake.c: on a connection that is there ---- */
+
+/* Makes session->ssh. Fails with CONFIG, NOMEM. */
+int pq_ssh_begin(pq_ssh_session *session, pq_error *err);
+
+/* Both give 0 when done, 1 while they wait for the connection, -1 with *err. */
+int pq_ssh_shake_hands(pq_ssh_session *session, pq_error *err);
+int pq_ssh_log_in(pq_ssh_session *session, pq_error *err);
+
+/* ---- command.c ---- */
+
 /* Does what can be done for one command. 1: something was done; 0: it waits; -1: the session is
  * over, with *err. */
 int pq_ssh_command_step(pq_ssh_command *command, pq_error *err);
@@ -84,6 +95,8 @@ void pq_ssh_command_fail(pq_ssh_command *command, const pq_error *err);
 
 /* Unlinks and frees one, whatever its state. The session's ssh is gone, or the channel is. */
 void pq_ssh_command_free(pq_ssh_command *command);
+
+/* ---- session.c ---- */
 
 /* Runs the session soon. Connects it if it is idle. */
 void pq_ssh_session_wake(pq_ssh_session *session);

@@ -68,7 +68,7 @@ void guest_run(void)
 static void await(bool (*condition)(const char *name), const char *name)
 {
     for (int i = 0; !condition(name); i++) {
-        cr_assert_lt(i, 5000, "%s does not happen", name);
+        cr_assert_lt(i, 20000, "%s does not happen", name);
         usleep(1000);
     }
 }
