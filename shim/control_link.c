@@ -249,13 +249,17 @@ static void answer(pq_link *link, pq_control_kind kind)
     pq_error err;
     pq_timer_stop(&link->patience);
     set_state(link, LINK_ASKING);
-    if (pq_master_describe(master, &line, &err) == 0)
+    bool described = pq_master_describe(master, &line, &err) == 0;
+    /* Whoever reads the answer finds the socket gone. */
+    if (kind != PQ_CONTROL_CHECK)
+        pq_master_end(master, 0);
+    if (described)
         (void)pq_control_send(link->fd, PQ_CONTROL_STATUS, line.data, line.length, NULL, &err);
     pq_buf_done(&line);
     if (kind == PQ_CONTROL_CHECK)
         pq_link_free(link);
-    else
-        pq_master_end(master, kind == PQ_CONTROL_EXIT ? SIGTERM : 0);
+    else if (kind == PQ_CONTROL_EXIT)
+        pq_master_end(master, SIGTERM);
 }
 
 /* ---- messages ---- */

@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Make
 from lab import Lab
+from program import ended, finish, until
 from pve_qga_client import Error
 
 NAME = "PROXMOX_VE_SSH_USERNAME"
@@ -86,3 +87,35 @@ def test_a_lost_session_runs_a_command_once(make: Make, lab: Lab, fault: str) ->
     program.shell(100, "echo x >>/tmp/once").succeeded()
     assert lab.guest(100).run(["cat", "/tmp/once"]).stdout == b"x\n"
     assert lab.guest(100).run(["rm", "/tmp/once"]).exit_code == 0
+
+
+def test_a_session_lost_while_a_command_runs(make: Make, lab: Lab, method: str) -> None:
+    """The command goes on in the guest; its end is learned over another session."""
+    line = "echo x >>/tmp/lost; while [ -e /tmp/lost-wait ]; do sleep 0.1; done; echo done"
+    guest = lab.guest(100)
+    assert guest.run(["touch", "/tmp/lost-wait"]).exit_code == 0
+    process = make(method).start("exec", "--shell", line, "100")
+    with ended(process):
+        until(lambda: guest.run(["cat", "/tmp/lost"]).exit_code == 0, "the command runs")
+        lab.node().cut()
+        assert guest.run(["rm", "/tmp/lost-wait"]).exit_code == 0
+        result = finish(process)
+    assert (result.status, result.stdout) == (0, b"done\n"), result.stderr
+    assert guest.run(["cat", "/tmp/lost"]).stdout == b"x\n"
+    assert guest.run(["rm", "/tmp/lost"]).exit_code == 0
+
+
+def test_a_node_that_goes_away_for_good(make: Make, lab: Lab, method: str) -> None:
+    """What became of the command is not known, and that is said."""
+    guest = lab.guest(100)
+    process = make(method, PROXMOX_CONNECT_TIMEOUT="3").start("exec", "--shell", "touch /tmp/gone; sleep 5", "100")
+    with ended(process):
+        until(lambda: guest.run(["cat", "/tmp/gone"]).exit_code == 0, "the command runs")
+        lab.node().stop_sshd()
+        lab.node().cut()
+        try:
+            result = finish(process)
+        finally:
+            lab.node().start_sshd()
+    assert result.status == 255 and b"127.0.0.1" in result.stderr
+    assert guest.run(["rm", "-f", "/tmp/gone"]).exit_code == 0
