@@ -9,6 +9,9 @@
 #define LESS 16
 #define BESIDES_LESS 8
 
+/* The guest's clock ticks in 10 ms; of shorter times ours tells more. */
+#define TOLD_LEAST_MS 60
+
 /* Where between two questions a command is taken to have ended. */
 #define SOONER 4
 
@@ -60,22 +63,33 @@ static pq_ms within(pq_ms value, pq_ms low, pq_ms high)
     return value > high ? high : value < low ? low : value;
 }
 
+/* The times of a kind, in order; returns how many. */
+static unsigned sorted_times(const pq_expect_kind *kind, pq_ms out[PQ_EXPECT_TIMES])
+{
+    unsigned count = kind->times < PQ_EXPECT_TIMES ? kind->times : PQ_EXPECT_TIMES;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned place = i;
+        for (; place > 0 && out[place - 1] > kind->took[i]; place--)
+            out[place] = out[place - 1];
+        out[place] = kind->took[i];
+    }
+    return count;
+}
+
 pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
 {
     const pq_expect_kind *kind = find(expect, key);
     if (kind == NULL)
         return (pq_expect_plan){0};
-    unsigned count = kind->times < PQ_EXPECT_TIMES ? kind->times : PQ_EXPECT_TIMES;
-    pq_ms shortest = kind->took[0], longest = kind->took[0];
-    for (unsigned i = 1; i < count; i++) {
-        shortest = kind->took[i] < shortest ? kind->took[i] : shortest;
-        longest = kind->took[i] > longest ? kind->took[i] : longest;
-    }
-    shortest += kind->besides;
-    longest += kind->besides;
-    if (shortest < PQ_EXPECT_LEAST_MS)
+    pq_ms times[PQ_EXPECT_TIMES];
+    unsigned count = sorted_times(kind, times);
+    /* One that was exceptionally short or long decides nothing. */
+    pq_ms first = times[count > 2] + kind->besides;
+    pq_ms longest = times[count - 1] + kind->besides;
+    if (first < PQ_EXPECT_LEAST_MS)
         return (pq_expect_plan){0};
-    pq_ms first = shortest < PQ_EXPECT_FIRST_MAX_MS ? shortest : PQ_EXPECT_FIRST_MAX_MS;
+    if (first > PQ_EXPECT_FIRST_MAX_MS)
+        first = PQ_EXPECT_FIRST_MAX_MS;
     return (pq_expect_plan){.first = first,
                             .second = within((first + longest) / 2, first + first / SECOND_LEAST,
                                              first + first / SECOND_MOST)};
@@ -83,7 +97,7 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
 
 static pq_ms time_taken(const pq_expect_end *end)
 {
-    if (end->told >= 0)
+    if (end->told >= TOLD_LEAST_MS)
         return end->told < end->age ? end->told : end->age;
     return end->questions > 1 ? end->age : end->age - end->age / LESS;
 }

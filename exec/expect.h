@@ -5,7 +5,7 @@
  * modules of a quarter of a second, directories made and removed. Asking about each of them from
  * its first millisecond on costs a dozen questions; asking when the last ones had ended costs one
  * or two. So a session remembers the last times of each kind of command, and the first question
- * waits for the shortest of them.
+ * waits as long as the shorter ones of them took.
  *
  * Commands are of a kind if they begin alike, are about as long, and get about as much stdin: names
  * of temporary files differ each time, sizes hardly do. A kind that was not seen yet is taken for
@@ -30,7 +30,7 @@
 #define PQ_EXPECT_TIMES 4
 
 /* Shorter commands are asked about as pq_poll_first says. */
-#define PQ_EXPECT_LEAST_MS 25
+#define PQ_EXPECT_LEAST_MS 6
 
 /* The first question comes no later than this, for commands that became faster. */
 #define PQ_EXPECT_FIRST_MAX_MS 10000

@@ -118,7 +118,7 @@ Test(expect, the_guest_is_not_trusted)
     learn(key, 3, 200, INT64_MAX / 2);
     cr_assert_leq(pq_expect_get(&expect, key).first, 200);
     learn(key, 3, 200, 0);
-    cr_assert_eq(pq_expect_get(&expect, key).first, 0);
+    cr_assert_leq(pq_expect_get(&expect, key).first, 200);
 }
 
 Test(expect, faster_commands_are_followed)

@@ -323,3 +323,13 @@ Test(pace, speed_follows)
     cr_assert_gt(pq_pace_rate(&pace), 0.9 * speed);
     cr_assert_lt(pq_pace_rate(&pace), 1.1 * speed);
 }
+
+Test(pace, calls_that_cost_much_are_as_large_as_allowed)
+{
+    pq_pace_cost(&pace, 800);
+    cr_expect_eq(pace.piece, 512 * KIB);
+    for (unsigned i = 0; i < 20; i++)
+        pq_pace_done(&pace, 512 * KIB, PQ_PACE_SLOW_MS + 1600, now += 1000);
+    cr_expect_eq(pace.piece, 512 * KIB);
+    cr_expect_geq(pace.window, 2);
+}
