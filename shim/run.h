@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "shim/commands.h"
+#include "shim/command/commands.h"
 #include "transport/base/log.h"
 
 /* Exit status for failures of ours, as ssh has it. */

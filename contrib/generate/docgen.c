@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "shim/commands.h"
+#include "shim/command/commands.h"
 
 void for_each_spelling(FILE *out, const pq_option *option, spelling_fn fn)
 {

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "shim/inventory_facts.h"
+#include "shim/inventory/facts.h"
 #include "transport/base/encode.h"
 
 #define OUTPUT_MAX ((size_t)32 * 1024 * 1024)

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "shim/ansible_text.h"
+#include "shim/inventory/ansible_text.h"
 
 static void expect_json(const char *text, const char *wanted)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/commands.h"
+#include "shim/command/commands.h"
 #include "transport/config/pack.h"
 
 static pq_error err;

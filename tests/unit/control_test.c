@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shim/control.h"
+#include "shim/control/control.h"
 
 static pq_error err;
 

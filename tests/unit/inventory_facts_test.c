@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shim/inventory_facts.h"
+#include "shim/inventory/facts.h"
 
 static char name[] = "web", none[] = "";
 

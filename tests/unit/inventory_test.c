@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "shim/inventory_facts.h"
+#include "shim/inventory/facts.h"
 
 static pq_json *parse(const char *text)
 {

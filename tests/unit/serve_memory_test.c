@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shim/serve_memory.h"
+#include "shim/serve/memory.h"
 
 static pq_memory_key key_of(int number)
 {

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "shim/commands.h"
+#include "shim/command/commands.h"
 #include "shim/endpoint.h"
 
 static pq_error err;

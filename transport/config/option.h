@@ -5,7 +5,7 @@
  * command line, in the environment, in a configuration file and in a protocol request, what values
  * it takes, and its help. Parsing, --help, --print-config, the man page and the completions are
  * loops over rows. `options.def` has the rows every program shares; a program may bring more of
- * its own (shim/commands.def), whose ids follow PQ_OPT_COUNT.
+ * its own (shim/command/commands.def), whose ids follow PQ_OPT_COUNT.
  *
  * Rows are constant and live as long as the process.
  */

@@ -1,10 +1,10 @@
 /*
  * A configuration on its way to another process of this program.   (transport/config; no I/O)
  *
- * A server that is shared by several clients (shim/control.h) does for each of them what the
- * client's own configuration says, so that has to get there with everything that was read: values,
- * where they came from, sections and secrets. Both sides are the same version of the program and
- * the same user; the bytes are checked for being whole all the same.
+ * A server that is shared by several clients (shim/control/control.h) does for each of them what
+ * the client's own configuration says, so that has to get there with everything that was read:
+ * values, where they came from, sections and secrets. Both sides are the same version of the
+ * program and the same user; the bytes are checked for being whole all the same.
  */
 #pragma once
 
