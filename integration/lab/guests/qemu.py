@@ -60,15 +60,20 @@ class QemuGuest(Guest):
             self._process = subprocess.Popen(
                 ["sh", "-c", _SHEPHERD, "sh", *command], stdin=subprocess.PIPE, stdout=log, stderr=log
             )
-        while not (control.exists() and self.socket_path.exists()):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise GuestError(f"QEMU did not start; see {self.directory}/qemu.log")
-            time.sleep(_POLL_S)
-        self._link = AgentLink(control)
+        self._link = self._connect(self._process, control, deadline)
         self._link.sync(deadline)
         self._await_agent(deadline)
         if self._ssh is not None:
             self._ssh.start(self._link, deadline)
+
+    def _connect(self, process: subprocess.Popen[bytes], control: Path, deadline: float) -> AgentLink:
+        """Connect once QEMU listens, which is a moment after the socket's file has appeared."""
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                if self.socket_path.exists():
+                    return AgentLink(control)
+            time.sleep(_POLL_S)
+        raise GuestError(f"QEMU did not start; see {self.directory}/qemu.log")
 
     def _await_agent(self, deadline: float) -> None:
         while time.monotonic() < deadline:
