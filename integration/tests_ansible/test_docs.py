@@ -14,7 +14,10 @@ def test_ansible_doc(ansible: Ansible) -> None:
     options = json.loads(done.stdout)["pve.qga.guest"]["doc"]["options"]
     assert options["vmid"]["vars"] == [{"name": "proxmox_vmid"}]
     secret = {name for name, option in options.items() if option.get("secret")}
-    assert secret == {"api_password", "api_token_secret", "proxy_userpwd"}
+    assert secret == {
+        "api_password", "api_token_secret", "proxy_userpwd", "ssh_password", "ssh_key", "ssh_key_passphrase",
+        "ssh_socks5_password",
+    }  # fmt: skip
     subprocess.run([*command[:3], "pve.qga.guest"], env=ansible.environment, stdout=subprocess.DEVNULL, check=True)
 
 
