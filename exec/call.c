@@ -50,7 +50,8 @@ struct pq_call {
     unsigned lost_runs;
     bool may_have_run; /* some try may have reached the guest */
     unsigned running_answers;
-    pq_ms running_age; /* at the last of them for the polled run */
+    pq_ms asked_age;   /* of the polled run, when the last question was asked */
+    pq_ms running_age; /* the same of the last one that found it running */
     bool held;
 };
 
@@ -176,7 +177,7 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     pq_ms age = call->retry.last_good - call->run_started;
     if (!status->exited) {
         call->running_answers++;
-        call->running_age = age;
+        call->running_age = call->asked_age;
         if (!call->held)
             pq_timer_start(pq_session_loop(call->session), &call->timer, next_delay(call, age),
                            poll_status, call);
@@ -188,7 +189,7 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
     pq_call_result result = {.out = status->out,
                              .err = status->err,
                              .questions = call->questions,
-                             .age = age,
+                             .age = call->asked_age,
                              .running_age = call->running_age};
     memset(&status->out, 0, sizeof status->out);
     memset(&status->err, 0, sizeof status->err);
@@ -207,6 +208,7 @@ static void poll_status(void *context)
     pq_call *call = context;
     set_state(call, CALL_POLLING);
     call->questions++;
+    call->asked_age = pq_now() - call->run_started;
     call->op = pq_agent_exec_status(pq_session_agent(call->session), call->pid, on_status, call);
 }
 

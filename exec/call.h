@@ -29,8 +29,8 @@ typedef struct pq_call_result {
     pq_buf err;
     pq_trailer trailer; /* points into `out`'s memory: read it before taking `out` */
     unsigned questions; /* it took to learn that the script had ended */
-    pq_ms age;          /* when the last of them was answered, since the script's start */
-    pq_ms running_age;  /* when the one before was answered; 0: there was none */
+    pq_ms age;          /* when the last of them was asked, since the script's start */
+    pq_ms running_age;  /* when the one before was asked; 0: there was none */
 } pq_call_result;
 
 typedef void (*pq_call_fn)(void *context, const pq_error *err, pq_call_result *result);

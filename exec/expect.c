@@ -6,10 +6,11 @@
 #define STDIN_UNIT 2048
 
 /* A command that the first question found ended may have taken this share less. */
-#define LESS 16
+#define LESS 8
 #define BESIDES_LESS 8
 
-/* The guest's clock ticks in 10 ms; of shorter times ours tells more. */
+/* The guest's clock ticks in so many ms; of short times ours tells more. */
+#define TICK_MS 10
 #define TOLD_LEAST_MS 60
 
 /* Where between two questions a command is taken to have ended. */
@@ -95,11 +96,17 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
                                              first + first / SECOND_MOST)};
 }
 
+static pq_ms least(pq_ms a, pq_ms b)
+{
+    return a < b ? a : b;
+}
+
 static pq_ms time_taken(const pq_expect_end *end)
 {
     if (end->told >= TOLD_LEAST_MS)
-        return end->told < end->age ? end->told : end->age;
-    return end->questions > 1 ? end->age : end->age - end->age / LESS;
+        return least(end->told, end->age);
+    pq_ms seen = end->questions > 1 ? end->age : end->age - (end->age / LESS + 1);
+    return end->told >= 0 ? least(end->told + TICK_MS, seen) : seen;
 }
 
 static void learn_besides(pq_expect_kind *kind, const pq_expect_end *end, pq_ms took)

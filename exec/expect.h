@@ -52,8 +52,8 @@ typedef struct pq_expect {
 /* How the end of a command was found; times in ms since it was started. */
 typedef struct pq_expect_end {
     unsigned questions; /* until then */
-    pq_ms age;          /* when the last of them was answered */
-    pq_ms running_age;  /* when the one before was answered; 0: there was none */
+    pq_ms age;          /* when the last of them was asked */
+    pq_ms running_age;  /* when the one before was asked; 0: there was none */
     pq_ms told;         /* the guest says that it took so long; -1: it does not */
 } pq_expect_end;
 

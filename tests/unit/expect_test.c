@@ -163,6 +163,18 @@ Test(expect, short_commands_have_no_plan)
     cr_assert_eq(pq_expect_get(&expect, key).first, 0);
 }
 
+/* The first command of a session takes longer than all that follow. */
+Test(expect, a_slow_start_is_forgotten)
+{
+    uint64_t key = key_of("true", 0);
+    unsigned questions = 0;
+    learn(key, 5, 45, 0);
+    cr_assert_leq(pq_expect_get(&expect, key).first, 10);
+    for (unsigned i = 0; i < 3 * PQ_EXPECT_TIMES; i++)
+        ask(key, 4, &questions);
+    cr_assert_eq(pq_expect_get(&expect, key).first, 0);
+}
+
 Test(expect, what_was_not_seen_for_longest_is_forgotten)
 {
     uint64_t keys[PQ_EXPECT_KINDS + 1];
