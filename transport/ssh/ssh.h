@@ -6,8 +6,9 @@
  *
  * Two methods, each with root's rights on the node (another user gets them from `sudo -n`):
  *
- *   qm       `qm guest exec` and `qm guest exec-status`, a process for each call. Starting one takes
- *            the node 0.5 to 1 s, so calls carry much; files are read with a command in the guest.
+ *   qm       `qm guest exec` and `qm guest exec-status`, a process for each call. To start one
+ *            takes the node 0.5 to 1 s, so calls carry much; files are read with a command in the
+ *            guest.
  *   socket   a small Perl program on the node speaks to the VMs' agent sockets. Calls take as long
  *            as the agent does, and files are read by the agent itself.
  *
