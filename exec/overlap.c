@@ -45,7 +45,7 @@ pq_ms pq_overlap_exec_answered(pq_overlap *overlap, pq_ms planned)
     bool room = limits->parallel > 1 && overlap->calls == 1 && overlap->ping == NULL;
     if (!overlap->enabled || !slow || !room)
         return planned;
-    pq_ms ask_after = planned > PQ_OVERLAP_ASK_AFTER_MS ? planned : PQ_OVERLAP_ASK_AFTER_MS;
+    pq_ms ask_after = planned > PQ_OVERLAP_SLEEP_MS ? planned : PQ_OVERLAP_ASK_AFTER_MS;
     pq_timer_start(pq_agent_loop(overlap->agent), &overlap->timer,
                    ask_after - PQ_OVERLAP_PING_AHEAD_MS, send_ping, overlap);
     return ask_after;

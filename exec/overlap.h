@@ -26,6 +26,9 @@
 #define PQ_OVERLAP_ASK_AFTER_MS 45
 #define PQ_OVERLAP_PING_AHEAD_MS 15
 
+/* What ends within the sleep is asked about as any short script. */
+#define PQ_OVERLAP_SLEEP_MS 100
+
 /* One for a session, embedded there. */
 typedef struct pq_overlap {
     pq_agent *agent;
