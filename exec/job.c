@@ -267,7 +267,7 @@ static int add_head(pq_job *job, pq_script *script, const char *flags, pq_error 
 {
     pq_buf ended = {0};
     int result = -1;
-    if (pq_script_begin(script, pq_guest_common, pq_guest_job, err) == 0 &&
+    if (pq_launcher_begin(script, pq_guest_job, err) == 0 &&
         pq_session_take_ended(job->session, &ended, err) == 0 &&
         pq_script_add(script, pq_session_dir(job->session), err) == 0 &&
         pq_script_addf(script, err, "%u", job->number) == 0 &&

@@ -22,12 +22,15 @@ tar touch tr wc""".split()
 
 NAMES = ["plain", "-n", "a b", "new\nline\n", b"\xff\x80", "'\"\\$(id)", "\u00e4", "*", "end\\"]
 
+LAUNCHERS = {"job"}
 FILE_SCRIPTS = {"put", "open", "sum", "pack", "adopt"}
 
 
 def script_text(name):
     """A script as exec and filexfer send it."""
     parts = ["exec/guest/common.sh"]
+    if name in LAUNCHERS:
+        parts.append("exec/guest/launch.sh")
     tree = name.startswith("tree_")
     if name in FILE_SCRIPTS or tree:
         parts.append("filexfer/guest/file_common.sh")

@@ -93,8 +93,8 @@ Test(script, begins_with_the_shell)
 
 Test(script, scripts_are_ascii)
 {
-    const char *const texts[] = {pq_guest_common, pq_guest_job,   pq_guest_piece, pq_guest_look,
-                                 pq_guest_kill,   pq_guest_slice, pq_guest_close};
+    const char *const texts[] = {pq_guest_common, pq_guest_launch, pq_guest_job,   pq_guest_piece,
+                                 pq_guest_look,   pq_guest_kill,   pq_guest_slice, pq_guest_close};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         for (const char *c = texts[i]; *c != '\0'; c++)
             cr_assert(*c == '\n' || (*c >= 0x20 && *c <= 0x7E));
