@@ -4,7 +4,7 @@
 #   RETRY  - at the first try, else seconds since that: a guest that was up for less has lost the
 #          claim with its memory file system, and the command must not run again
 #   FLAGS  p: tell what tools there are; d: env(1) knows --default-signal; i: stdin of the agent's
-#          child is the command's; f: feed stdin from pieces; n: no directory, no claim
+#          child is the command's; f: feed stdin from pieces; n: no directory, no claim; s: stream.sh's
 #   DONE   numbers of ended jobs whose files can go, e.g. "3 4", or -
 #   LIMIT  bytes of each output stream to hand back at once
 #   ITEM   c: command text; X: its text is in N.x; x: executable; w: directory; e: NAME=VALUE;
@@ -63,11 +63,5 @@ case $flags in
 *p*) tell_tools ;;
 esac
 trailer "end $code $signal" $out_bytes "$err_bytes inline=1$took$full$facts"
-if [ "$acked" != - ]; then
-    done_files=
-    for number in $acked; do
-        done_files="$done_files $number.*"
-    done
-    cd "$S" && rm -f $done_files 4>&- 5>&- >&2 &
-fi
+forget_acked
 exit 0

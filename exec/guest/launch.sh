@@ -110,6 +110,17 @@ set_environment() {
     done
 }
 
+# Pieces in a line of escapes need no process, so they are not removed one by one either.
+forget_lines() {
+    files=$N.k.$used k=1
+    while [ $k -lt 64 ]; do
+        files="$files $N.k.$((used - k))"
+        k=$((k + 1))
+    done
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$S" && rm -f $files)
+}
+
 feed() {
     exec 3<&- 4>&- 5>&- >"$F.f" 6<>"$F.q"
     used=0
@@ -117,13 +128,17 @@ feed() {
         if [ -f "$F.i.$used" ]; then
             cat "$F.i.$used" || exit
             rm -f "$F.i.$used"
-            used=$((used + 1))
-            echo $used >"$F.n"
+        elif IFS= read -r text <"$F.k.$used"; then
+            printf %b "$text" || exit
+            [ $((used % 64)) != 63 ] || forget_lines
         elif read -r total <"$F.i.end" && [ "$used" -ge "$total" ]; then
             exit
         else
             read -r ignored <&6 || exit
+            continue
         fi
+        used=$((used + 1))
+        echo $used >"$F.n"
     done
 }
 
@@ -165,6 +180,7 @@ run() {
     esac
     case $flags in
     *n*) exec 2>&4 ;;
+    *s*) exec >&9 2>&6 6>&- 9>&- ;;
     *) exec >"$F.o" 2>"$F.e" ;;
     esac
     exec 3<&- 4>&- 5>&-
@@ -276,4 +292,15 @@ refuse() {
     rm -f "$F".*
     trailer "$1"
     exit 0
+}
+
+# Removes the files of ended jobs, when nobody waits any more.
+forget_acked() {
+    [ "$acked" != - ] || return 0
+    files=
+    for number in $acked; do
+        files="$files $number.*"
+    done
+    # shellcheck disable=SC2086 # patterns
+    cd "$S" && rm -f $files 4>&- 5>&- >&2 &
 }

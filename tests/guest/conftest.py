@@ -22,7 +22,8 @@ tar touch tr wc""".split()
 
 NAMES = ["plain", "-n", "a b", "new\nline\n", b"\xff\x80", "'\"\\$(id)", "\u00e4", "*", "end\\"]
 
-LAUNCHERS = {"job"}
+LAUNCHERS = {"job", "stream"}
+STREAM_SCRIPTS = {"stream", "pump"}
 FILE_SCRIPTS = {"put", "open", "sum", "pack", "adopt"}
 
 
@@ -31,6 +32,8 @@ def script_text(name):
     parts = ["exec/guest/common.sh"]
     if name in LAUNCHERS:
         parts.append("exec/guest/launch.sh")
+    if name in STREAM_SCRIPTS:
+        parts.append("exec/guest/stream_common.sh")
     tree = name.startswith("tree_")
     if name in FILE_SCRIPTS or tree:
         parts.append("filexfer/guest/file_common.sh")
@@ -172,6 +175,13 @@ class Guest:
             if ours and state != "Z":
                 found.append(int(entry.name))
         return found
+
+    def name_of(self, pid):
+        """A process's name, or nothing if it is gone."""
+        try:
+            return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            return ""
 
     def wait_for(self, condition):
         end = time.monotonic() + 10

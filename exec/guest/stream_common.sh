@@ -1,0 +1,56 @@
+# What stream.sh and pump.sh share; put between common.sh and their texts.
+#
+# A stream is a job (see common.sh) whose outputs are not kept whole. Besides a job's files it has
+#   N.O N.E   FIFOs: the command's stdout and stderr
+#   N.o.K N.e.K    segment K of what came out of them, until we are told that it was read
+#   N.o.n.0 N.o.n.1 N.e.n.0 N.e.n.1    the last two states of an output, the one with the larger
+#             SERIAL is the last: "SERIAL COUNT ENDED GROWING SIZE...": so many segments are complete;
+#             1 if none follows; 1 if the next one is written piece by piece; the sizes of the last ones
+#   N.o.d N.e.d    what dd said last
+#   N.o.q N.e.q    FIFOs: wake-ups for who makes the segments
+#   N.k.K     a small piece of stdin, in one line of printf %b escapes
+#   N.t       number of the latest turn
+#   N.w       0 or 1 while a turn waits, which then does so at FIFO N.r.0 or N.r.1
+#   N.d       FIFO: "x" ends the stream's warden, and with it what still waits for output
+#   N.full    the disk took no more: output was lost
+
+# Tells the turn that waits that there is something new.
+wake() {
+    read -r waiter <"$F.w" && [ -n "$waiter" ] && echo 1<>"$F.r.$waiter"
+}
+
+# Sets $sizes to the sizes of the complete segments of stream $1 from number $2 on, $ended to 1 if none
+# follows them, and $growing to 1 if the next one grows. Of the two states the one that is being
+# written may be empty; whoever writes it wakes us when it is there.
+segments() {
+    first=$2 count=0 ended=0 growing=0 sizes= serial=0 serial_1=0
+    read -r serial count ended growing sizes <"$F.$1.n.0"
+    if read -r serial_1 count_1 ended_1 growing_1 sizes_1 <"$F.$1.n.1" &&
+        [ "$serial_1" -gt "${serial:-0}" ]; then
+        count=$count_1 ended=$ended_1 growing=$growing_1 sizes=$sizes_1
+    fi
+    want=$((${count:-0} - first)) ended=${ended:-0}
+    # shellcheck disable=SC2086 # a list of words
+    set -- $sizes
+    while [ $# -gt 0 ] && [ $# -gt "$want" ]; do
+        shift
+    done
+    sizes=$*
+}
+
+# Hands back as many of stream $1's segments just listed as fit into $3 bytes, on descriptor $2, and
+# sets $listing to "FIRST/ENDED/INLINE/SIZE/SIZE...". Expects to be in $S.
+hand_over() {
+    files= inline=0 room=$3 number=$first
+    for size in $sizes; do
+        [ "$size" -le "$room" ] || break
+        room=$((room - size)) files="$files $N.$1.$number"
+        number=$((number + 1)) inline=$((inline + 1))
+    done
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$files" ] || cat $files >&"$2"
+    listing=$first/$ended/$inline
+    for size in $sizes; do
+        listing=$listing/$size
+    done
+}
