@@ -180,7 +180,7 @@ run() {
     esac
     case $flags in
     *n*) exec 2>&4 ;;
-    *s*) exec >&9 2>&6 6>&- 9>&- ;;
+    *s*) exec >&9 2>&6 6>&- 7>&- 9>&- ;;
     *) exec >"$F.o" 2>"$F.e" ;;
     esac
     exec 3<&- 4>&- 5>&-

@@ -81,9 +81,8 @@ await_news() {
     printf '\n\n' 1<>"$F.r.$((1 - me))"
     look_at_all
     while [ -z "$news" ]; do
-        latest=$turn
-        read -r latest ignored <"$F.t"
-        [ "$latest" = "$turn" ] && [ -e "$F.c" ] || return
+        last_turn
+        [ "$latest" -le "$turn" ] && [ -e "$F.c" ] || return
         if [ -n "$polls" ]; then
             sleep 0.1 || sleep 1
         else
@@ -102,13 +101,12 @@ if [ "$piece" != - ]; then
     take_piece "$@"
     [ -p "$F.q" ] && echo 1<>"$F.q"
 fi
-latest=0
-read -r latest ignored <"$F.t"
+last_turn
 # shellcheck disable=SC2086 # lists of words
 {
     set -- $out $err
-    if [ "$turn" -ge "${latest:-0}" ]; then
-        echo "$turn $3 $7 $limit" >"$F.t"
+    if [ "$turn" -ge "$latest" ]; then
+        echo "$turn $3 $7 $limit" >"$F.t.$((turn % 2))"
     else
         waits=-
     fi

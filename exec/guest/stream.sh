@@ -31,9 +31,8 @@ await_room() {
 
 # Large segments cost less, but are told late; they are for who has others to read.
 choose_size() {
-    growing=0 known_o=0 known_e=0
-    # Not there yet, or just being written.
-    read -r turn known_o known_e ignored <"$F.t" || return
+    growing=0
+    last_turn
     case $1 in
     o) [ $((k - known_o)) -lt 2 ] || growing=1 ;;
     e) [ $((k - known_e)) -lt 2 ] || growing=1 ;;
@@ -114,6 +113,7 @@ await_word() {
 
 # Ends a command that nobody talks to any more.
 abandon() {
+    read -r pid <"$F.p"
     for signal in TERM KILL; do
         [ ! -e "$F.s" ] || break
         kill -s $signal -- "-$pid" || kill -s $signal "$pid"
@@ -131,7 +131,7 @@ end_spools() {
 
 # Waits until the stream is told to end, or nobody has asked about it for a while.
 warden() {
-    exec >/dev/null 4>&- 5>&-
+    exec >/dev/null 3<&- 4>&- 5>&- 6>&- 9>&-
     seen=-
     while :; do
         await_word
@@ -140,11 +140,10 @@ warden() {
             end_spools "$spool_o" "$spool_e"
             return
         fi
-        turn=
         [ -e "$F.c" ] || return
-        read -r turn ignored <"$F.t"
-        [ "$turn" != "$seen" ] || break
-        seen=$turn
+        last_turn
+        [ "$latest" != "$seen" ] || break
+        seen=$latest
     done
     abandon
     end_spools "$spool_o" "$spool_e"
@@ -172,8 +171,7 @@ start_spools() {
 # What no turn has had yet goes back at once, if it is little.
 hand_back() {
     cd "$S" || return
-    known_o=0 known_e=0 told=$limit
-    read -r turn known_o known_e told <"$F.t"
+    last_turn
     segments o "$known_o"
     hand_over o 5 "$limit"
     out=$listing left=$((want - inline))
@@ -197,12 +195,13 @@ mkfifo "$F.O" "$F.E" "$F.o.q" "$F.e.q" "$F.r.0" "$F.r.1" "$F.d" || refuse nofifo
 echo >"$F.w" || refuse full
 prepare_stdin "$@"
 start_spools
+exec 7<>"$F.d"
+# Before the command: bash forgets what has ended when it starts something.
+warden &
 run "$@" &
 pid=$!
 exec 3<&- 6>&- 9>&-
 echo $pid >"$F.p"
-exec 7<>"$F.d"
-warden &
 await
 [ -n "$feeder" ] && kill "$feeder"
 full=

@@ -9,7 +9,7 @@
 #   N.o.d N.e.d    what dd said last
 #   N.o.q N.e.q    FIFOs: wake-ups for who makes the segments
 #   N.k.K     a small piece of stdin, in one line of printf %b escapes
-#   N.t       number of the latest turn
+#   N.t.0 N.t.1    the last two turns: "TURN KNOWN KNOWN LIMIT", see pump.sh
 #   N.w       0 or 1 while a turn waits, which then does so at FIFO N.r.0 or N.r.1
 #   N.d       FIFO: "x" ends the stream's warden, and with it what still waits for output
 #   N.full    the disk took no more: output was lost
@@ -17,6 +17,17 @@
 # Tells the turn that waits that there is something new.
 wake() {
     read -r waiter <"$F.w" && [ -n "$waiter" ] && echo 1<>"$F.r.$waiter"
+}
+
+# Sets $latest to the number of the latest turn, and $known_o, $known_e, $told to what came with it. Of the
+# two the one that is being written may be empty.
+last_turn() {
+    latest=0 known_o=0 known_e=0 told=-
+    read -r latest known_o known_e told <"$F.t.0"
+    if read -r latest_1 known_o_1 known_e_1 told_1 <"$F.t.1" && [ "$latest_1" -gt "${latest:-0}" ]; then
+        latest=$latest_1 known_o=$known_o_1 known_e=$known_e_1 told=$told_1
+    fi
+    latest=${latest:-0} known_o=${known_o:-0} known_e=${known_e:-0}
 }
 
 # Sets $sizes to the sizes of the complete segments of stream $1 from number $2 on, $ended to 1 if none
