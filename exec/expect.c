@@ -16,9 +16,14 @@
 /* Where between two questions a command is taken to have ended. */
 #define SOONER 4
 
+/* The first question comes this share after the longest time of a kind, and this share after the
+ * shorter ones at most: hardly later than a question too early and another would find the end. */
+#define AFTER_LONGEST 32
+#define AFTER_SHORTER_MOST 10
+
 /* The second question comes this share after the first at least, and at most. */
 #define SECOND_LEAST 16
-#define SECOND_MOST 5
+#define SECOND_MOST 4
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
 {
@@ -64,6 +69,11 @@ static pq_ms within(pq_ms value, pq_ms low, pq_ms high)
     return value > high ? high : value < low ? low : value;
 }
 
+static pq_ms least(pq_ms a, pq_ms b)
+{
+    return a < b ? a : b;
+}
+
 /* The times of a kind, in order; returns how many. */
 static unsigned sorted_times(const pq_expect_kind *kind, pq_ms out[PQ_EXPECT_TIMES])
 {
@@ -84,9 +94,10 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
         return (pq_expect_plan){0};
     pq_ms times[PQ_EXPECT_TIMES];
     unsigned count = sorted_times(kind, times);
-    /* One that was exceptionally short or long decides nothing. */
-    pq_ms first = times[count > 2] + kind->besides;
+    /* One that was exceptionally short decides nothing. */
+    pq_ms shorter = times[count > 2] + kind->besides;
     pq_ms longest = times[count - 1] + kind->besides;
+    pq_ms first = least(longest + longest / AFTER_LONGEST, shorter + shorter / AFTER_SHORTER_MOST);
     if (first < PQ_EXPECT_LEAST_MS)
         return (pq_expect_plan){0};
     if (first > PQ_EXPECT_FIRST_MAX_MS)
@@ -94,11 +105,6 @@ pq_expect_plan pq_expect_get(const pq_expect *expect, uint64_t key)
     return (pq_expect_plan){.first = first,
                             .second = within((first + longest) / 2, first + first / SECOND_LEAST,
                                              first + first / SECOND_MOST)};
-}
-
-static pq_ms least(pq_ms a, pq_ms b)
-{
-    return a < b ? a : b;
 }
 
 static pq_ms time_taken(const pq_expect_end *end)

@@ -5,7 +5,7 @@
  * modules of a quarter of a second, directories made and removed. Asking about each of them from
  * its first millisecond on costs a dozen questions; asking when the last ones had ended costs one
  * or two. So a session remembers the last times of each kind of command, and the first question
- * waits as long as the shorter ones of them took.
+ * waits until all of them would have ended, as long as that is little later than the shorter ones.
  *
  * Commands are of a kind if they begin alike, are about as long, and get about as much stdin: names
  * of temporary files differ each time, sizes hardly do. A kind that was not seen yet is taken for

@@ -11,16 +11,47 @@
 #          p, P, b: stdin bytes. Values of c, x, w, e, p, P are printf %b escaped.
 S=$1 N=$2 F=$1/$2 retry=$3 flags=$4 acked=$5 limit=$6
 shift 6
+SMALL=2048 # Reading a byte takes a system call; this many take about as long as dd.
+newline='
+'
 
-# Hands back up to $limit bytes of file $1 on descriptor $2; sets $bytes to its size, or - when
-# that was all of it. dd says nothing when nobody reads, as after a restart of the agent.
+# Hands back up to $limit bytes of file $1 on descriptor $2; $3 is where the command wrote it. Sets
+# $bytes to its size, or - when that was all of it. dd says nothing when nobody reads, as after a
+# restart of the agent.
 hand_back() {
     bytes=-
     [ -s "$1" ] || return
+    position "$3"
+    [ "${at:-0}" -gt 0 ] && [ "$at" -le $SMALL ] && hand_back_small "$1" "$2" && return
     case $(dd if="$1" bs=$((limit + 1)) count=1 2>&1 >&"$2") in
     0+*) ;;
     *) bytes=$(wc -c <"$1") ;;
     esac
+}
+
+# Without a process. False, and nothing is written, where a shell cannot hold the text: it loses NULs,
+# so that there are fewer bytes than were read. False as well when nobody reads.
+hand_back_small() {
+    text=
+    exec 8<"$1"
+    while IFS= read -r line <&8; do
+        text=$text$line$newline
+        [ ${#text} -le $SMALL ] || return
+    done
+    text=$text$line
+    position 8
+    [ "${at:-0}" = ${#text} ] && [ "$at" -le "$limit" ] || return
+    trap '' PIPE
+    printf %s "$text" >&"$2"
+    written=$?
+    trap - PIPE
+    return $written
+}
+
+# Sets $at to the offset of descriptor $1, or to nothing where /proc does not tell.
+position() {
+    at=
+    read -r ignored at <"/proc/self/fdinfo/$1"
 }
 
 exec 3<&0 5>&1 </dev/null
@@ -37,6 +68,13 @@ command -v "$executable" >&2 || refuse noexec
 login_environment
 cd "${directory:-$HOME}" || refuse nocwd
 prepare_stdin "$@"
+case $flags in
+*n*) ;;
+*)
+    true >"$F.o" && true >"$F.e" || refuse full
+    exec 9>"$F.o" 6>"$F.e"
+    ;;
+esac
 run "$@" &
 pid=$!
 exec 3<&-
@@ -51,9 +89,9 @@ out_bytes=- err_bytes=- full=
 case $flags in
 *n*) ;;
 *)
-    hand_back "$F.o" 5
+    hand_back "$F.o" 5 9
     out_bytes=$bytes
-    hand_back "$F.e" 4
+    hand_back "$F.e" 4 6
     err_bytes=$bytes
     echo "$code $signal" $out_bytes $err_bytes >"$F.s" || full=' full=1'
     ;;

@@ -180,8 +180,7 @@ run() {
     esac
     case $flags in
     *n*) exec 2>&4 ;;
-    *s*) exec >&9 2>&6 6>&- 7>&- 9>&- ;;
-    *) exec >"$F.o" 2>"$F.e" ;;
+    *) exec >&9 2>&6 6>&- 7>&- 9>&- ;;
     esac
     exec 3<&- 4>&- 5>&-
     umask 022
@@ -192,6 +191,11 @@ run() {
     fi
     set_environment "$@"
     keep_tools
+    # What a shell would do with a program's name.
+    case $executable$command in
+    /bin/sh/*[!A-Za-z0-9/._-]*) ;;
+    /bin/sh/*) [ -f "$command" ] && [ -x "$command" ] && export PWD && exec $setsid $env "$command" ;;
+    esac
     exec $setsid $env "$executable" -c "$command"
 }
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from program import PROGRAM, until  # noqa: E402  (it lies beside the tests of the program)
 
 NODES = ("pve1", "pve2", "pve3")
-PIPED, FILES, PASSWORD, SU = range(100, 104)
+PIPED, FILES, PASSWORD, SU, FRAIL = range(100, 105)
 REAL, OFF, SILENT = 110, 111, 112
 CROWD = range(120, 130)
 VMS = {
@@ -30,17 +31,19 @@ VMS = {
     FILES: "files:pve1:socket",
     PASSWORD: "password:pve2:socket",
     SU: "su:pve3:socket,shell=bash",
+    FRAIL: "frail:pve1:socket",
     REAL: "real:pve3:qemu,root=debian",
     OFF: "off:pve2:stopped",
     SILENT: "silent:pve3:none",
     **{vmid: f"crowd{vmid}:{NODES[vmid % 3]}:socket" for vmid in CROWD},
 }
-SOCKETS = (PIPED, FILES, PASSWORD, SU, *CROWD)
+SOCKETS = (PIPED, FILES, PASSWORD, SU, FRAIL, *CROWD)
 GUESTS = (*SOCKETS, REAL)
 
 BECOME_PASSWORD = "CANARY-become-word"
-MODULES = ".ansible-lab"
-"""Where modules are put in guests; not the usual folder, as the guests see this machine's own."""
+MODULES = ".ansible-guest"
+"""Where modules are put in guests; not the usual folder, as the guests see this machine's own. Those of this machine go
+into the test's folder, for the same reason."""
 
 RUN_S = 150
 """No run takes that long unless it hangs."""
@@ -73,7 +76,7 @@ class Ansible:
         self.home = home
         self.environment = {
             "PATH": f"{core.bin}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1", "ANSIBLE_REMOTE_TMP": f"~/{MODULES}", "ANSIBLE_HOME": str(home / "ansible"), "ANSIBLE_FORKS": "10",
+            "PYTHONDONTWRITEBYTECODE": "1", "ANSIBLE_REMOTE_TMP": str(home / "modules"), "ANSIBLE_HOME": str(home / "ansible"), "ANSIBLE_FORKS": "10",
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "contrib"), "ANSIBLE_LOCAL_TEMP": str(home / "ansible/tmp"),
             "ANSIBLE_RETRY_FILES_ENABLED": "0", "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
             "ANSIBLE_LOCALHOST_WARNING": "0", "PVE_QGA_RUN": str(PROGRAM), "PVE_QGA_CONTROL_PATH": str(control),
@@ -91,8 +94,10 @@ class Ansible:
         folder = self.home / f"run{len(list(self.home.glob('run*')))}"
         folder.mkdir()
         inventory = folder / "inventory.json"
-        everywhere = {"ansible_connection": "pve.qga.guest"}
-        inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": everywhere}}), encoding="utf-8")
+        # Of each host, as variables of a group could be those of this machine as well.
+        in_guests = {"ansible_connection": "pve.qga.guest", "ansible_remote_tmp": f"~/{MODULES}"}
+        told = {name: {**in_guests, **of_host} for name, of_host in hosts.items()}
+        inventory.write_text(json.dumps({"all": {"hosts": told}}), encoding="utf-8")
         given = {
             "local": str(folder), "control": self.lab.info["control"], "lab_ask": str(HERE / "lab_ask.py"), **variables
         }  # fmt: skip
@@ -196,21 +201,46 @@ def forget_modules(lab: Lab, vmid: int) -> None:
     assert lab.guest(vmid).run(["sh", "-c", f"rm -rf {folders}"]).exit_code == 0
 
 
-def traces(lab: Lab) -> dict[int, object]:
-    """What runs could have left in guests: files in temporary directories, also in the users' homes, and processes."""
-    look = f"ls -A /tmp /var/tmp; find /root/{MODULES}/* /home/*/{MODULES}/* 2>/dev/null"
-    return {
-        vmid: (
-            lab.guest(vmid).run(["sh", "-c", look]).stdout,
-            sorted(process["comm"] for process in lab.guest(vmid).processes()),
-        )
-        for vmid in GUESTS
-    }
+def traces(lab: Lab) -> Counter[tuple[int, str]]:
+    """What is in guests of files in temporary directories, also in the users' homes, and of processes, by guest."""
+    look = f"ls -A /tmp | sed s,^,/tmp/,; ls -A /var/tmp | sed s,^,/var/tmp/,; ls -d /root/{MODULES}/* /home/*/{MODULES}/*"
+    seen: Counter[tuple[int, str]] = Counter()
+    for vmid in GUESTS:
+        guest = lab.guest(vmid)
+        files = guest.run(["sh", "-c", look]).stdout.decode("utf-8", "surrogateescape").splitlines()
+        seen.update((vmid, file) for file in files)
+        for process in guest.processes():
+            seen[vmid, f"process {process['comm']} {' '.join(process['argv'])[-200:]}"] += 1
+    return seen
+
+
+@pytest.fixture(scope="session")
+def known_traces(session_lab: Lab) -> Counter[tuple[int, str]]:
+    """What guests have in them when nobody uses them."""
+    looks = [traces(session_lab)]
+
+    def is_quiet() -> bool:
+        looks.append(traces(session_lab))
+        return looks[-1] == looks[-2]
+
+    until(is_quiet, "guests in which nothing changes")
+    return looks[-1]
 
 
 @pytest.fixture(autouse=True)
-def guests_stay_clean(session_lab: Lab) -> Iterator[None]:
+def guests_stay_clean(session_lab: Lab, known_traces: Counter[tuple[int, str]]) -> Iterator[None]:
     """No test leaves a file or a process in any guest. What ends a moment later is waited for."""
-    before = traces(session_lab)
     yield
-    until(lambda: traces(session_lab) == before, f"guests as before: {before}, not {traces(session_lab)}", 15)
+    left: Counter[tuple[int, str]] = Counter()
+
+    def is_clean() -> bool:
+        nonlocal left
+        left = traces(session_lab) - known_traces
+        return not left
+
+    try:
+        until(is_clean, "clean guests", 15)
+    except AssertionError:
+        # It is told once, for the test that has left it.
+        known_traces.update(left)
+        pytest.fail(f"left in guests (by VM): {sorted(left.elements())}")

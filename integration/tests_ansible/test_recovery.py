@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import PIPED, Ansible
+from conftest import FRAIL, Ansible
 
 
 def test_recovery(ansible: Ansible) -> None:
-    ansible.run("recovery.yml", {"piped": {}}, vmid=PIPED).succeeded()
+    ansible.run("recovery.yml", {"frail": {}}, vmid=FRAIL).succeeded()

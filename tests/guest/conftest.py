@@ -155,6 +155,12 @@ class Guest:
     def file(self, name):
         return self.dir / name
 
+    def fifo(self, name):
+        path = self.folder / name
+        if not path.exists():
+            os.mkfifo(path)
+        return path
+
     def times_run(self):
         return len(self.ran.read_text().split()) if self.ran.exists() else 0
 

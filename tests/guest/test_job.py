@@ -126,15 +126,59 @@ def test_inline_limit(guest, size):
     assert guest.file("1.s").read_text().split() == ["0", "0", told, told]
 
 
-def test_sizes_are_told_though_nobody_reads(guest):
+@pytest.mark.parametrize("sizes", [(300000, 200000), (3, 2)])
+def test_sizes_are_told_though_nobody_reads(guest, sizes):
     """The agent has died with the launcher's pipes: the next delivery must not say "all of it"."""
-    call = guest.start_job("c", "head -c 300000 /dev/zero; head -c 200000 /dev/zero >&2")
+    # The pipes are closed before the command writes.
+    call = guest.start_job("c", f"read x <{guest.fifo('go')}; " + "; ".join(
+        f"head -c {size} /dev/zero | tr '\\0' x >&{number + 1}" for number, size in enumerate(sizes)))
     call.process.stdout.close()
     call.process.stderr.close()
+    guest.fifo("go").write_text("\n")
     call.process.wait()
     guest.wait_for(lambda: guest.file("1.s").exists())
     again = guest.sh("true")
-    assert again.words == ["end", "0", "0", "300000", "200000"]
+    assert again.words == ["end", "0", "0", *map(str, sizes)]
+
+
+SMALL_OUTPUTS = {
+    "all bytes but NUL": bytes(range(1, 256)), "NUL": b"a\0b\n", "NUL at the end": b"a\n\0", "newlines": b"\n\n\n",
+    "no newline at the end": b"a\nb", "escapes": b"\\n \\ -n %s \\c\n", "blanks": b" \t a \n \t", "UTF-8": "ä漢".encode(),
+    "long lines": b"x" * 1023 + b"\n" + b"y" * 1024, "one more": b"x" * 2049, "many lines": b"\n" * 5000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("name", SMALL_OUTPUTS)
+def test_small_outputs(guest, name, locale):
+    """Which are handed back without a process, as long as a shell can hold them."""
+    source = guest.folder / "source"
+    source.write_bytes(SMALL_OUTPUTS[name])
+    answer = guest.sh(f"cat {source}; cat {source} >&2", LC_ALL=locale, LANG=locale)
+    assert answer.out == answer.err == source.read_bytes()
+    assert answer.fields == ["0", "0", "-", "-"]
+
+
+@pytest.mark.parametrize("written", ["echo first; echo all >/dev/stdout", "head -c 5000 /dev/zero >>/dev/stdout",
+                                     "echo first; head -c 5000 /dev/zero >>/dev/stdout"])
+def test_output_that_was_opened_again(guest, written):
+    """Then how far the launcher's own descriptor is says little."""
+    answer = guest.sh(written)
+    assert answer.out == guest.file("1.o").read_bytes() != b""
+    assert answer.fields[2] == "-"
+
+
+def test_program_without_a_shell(guest):
+    """The name of a program alone is run as a shell would run it."""
+    program = guest.folder / "program"
+    program.write_text("echo $0 $#; exit 3\n")
+    program.chmod(0o755)
+    answer = guest.sh(str(program))
+    assert (answer.out, answer.fields[0]) == (os.fsencode(f"{program} 0\n"), "3")
+    program.chmod(0o644)
+    assert guest.sh(str(program), number=2).fields[0] == "126"
+    assert guest.sh(str(guest.folder / "none"), number=3).fields[0] == "127"
+    assert guest.sh("/usr/bin/env", "w", "/usr", number=4).out.count(b"\nPWD=/usr\n") == 1
 
 
 def test_background_child_does_not_hold_it(guest):

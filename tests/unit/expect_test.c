@@ -51,7 +51,7 @@ static pq_ms ask_guest(uint64_t key, pq_ms took, pq_ms told, unsigned *ret_quest
 /* The same in a guest that has a clock. */
 static pq_ms ask(uint64_t key, pq_ms took, unsigned *ret_questions)
 {
-    return ask_guest(key, took, took / 10 * 10, ret_questions);
+    return ask_guest(key, took, (took + 5) / 10 * 10, ret_questions);
 }
 
 Test(expect, nothing_is_known_at_first)
@@ -83,7 +83,7 @@ Test(expect, few_questions_and_little_time_lost)
         late += ask(key, took, &questions) - took;
         sum += took;
     }
-    cr_assert_leq(questions, 200 * 3, "%u", questions);
+    cr_assert_leq(questions, 200 * 4 / 3, "%u", questions);
     cr_assert_leq(late * 10, sum, "%lld", (long long)late);
 }
 
@@ -116,9 +116,9 @@ Test(expect, the_guest_is_not_trusted)
 {
     uint64_t key = key_of("true", 0);
     learn(key, 3, 200, INT64_MAX / 2);
-    cr_assert_leq(pq_expect_get(&expect, key).first, 200);
+    cr_assert_leq(pq_expect_get(&expect, key).first, 220);
     learn(key, 3, 200, 0);
-    cr_assert_leq(pq_expect_get(&expect, key).first, 200);
+    cr_assert_leq(pq_expect_get(&expect, key).first, 220);
 }
 
 Test(expect, faster_commands_are_followed)
@@ -185,8 +185,8 @@ Test(expect, what_was_not_seen_for_longest_is_forgotten)
         learn(keys[i], 2, 100 + i, -1);
         learn(keys[0], 2, 100, -1);
     }
-    cr_assert_eq(pq_expect_get(&expect, keys[0]).first, 100);
+    cr_assert_geq(pq_expect_get(&expect, keys[0]).first, 100);
     cr_assert_eq(pq_expect_get(&expect, keys[1]).first, 0);
     for (unsigned i = 2; i <= PQ_EXPECT_KINDS; i++)
-        cr_assert_eq(pq_expect_get(&expect, keys[i]).first, 100 + i);
+        cr_assert_geq(pq_expect_get(&expect, keys[i]).first, 100 + i);
 }
