@@ -41,7 +41,7 @@ void pq_job_drop(pq_job *job)
     if (job == NULL)
         return;
     pq_job_stage_done(job);
-    pq_job_feed_done(job);
+    pq_input_done(&job->feed);
     pq_job_output_done(job);
     pq_call_drop(job->launcher);
     pq_call_drop(job->killer);
@@ -111,7 +111,7 @@ static void command_ended(pq_job *job, const pq_trailer *trailer)
     pq_timer_stop(&job->kill_timer);
     pq_call_drop(job->killer);
     job->killer = NULL;
-    pq_job_feed_done(job);
+    pq_input_done(&job->feed);
     set_state(job, JOB_DRAINING);
 }
 
@@ -153,7 +153,7 @@ static void run_plain(pq_job *job)
     pq_error err;
     pq_session_set_plain(job->session);
     job->plain = true;
-    if (pq_job_feed_take_back(job, &err) < 0)
+    if (pq_input_take_back(&job->feed, &err) < 0)
         pq_job_fail(job, &err);
     else
         launch(job);
@@ -380,7 +380,8 @@ static void launch(pq_job *job)
     }
     if (job->live && !job->plain)
         pq_job_look_soon(job);
-    pq_job_feed_pump(job);
+    if (job->feeds && !job->plain)
+        pq_input_start(&job->feed);
 }
 
 void pq_job_command_staged(pq_job *job)
@@ -537,6 +538,7 @@ pq_job *pq_job_start(pq_session *session, const pq_job_request *request,
     job->live = request->live;
     job->timeout = request->timeout;
     job->started = pq_now();
+    pq_job_input_init(job);
     job->out = (job_stream){.job = job, .number = 1, .total = -1};
     job->err = (job_stream){.job = job, .number = 2, .total = -1};
     if (take_request(job, request, err) < 0) {

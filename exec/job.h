@@ -19,7 +19,7 @@
  */
 #pragma once
 
-#include "exec/session.h"
+#include "exec/input.h"
 
 /* Output of each stream that rides on the launcher's answer: cheap up to about here on every kind
  * of guest. */
@@ -27,9 +27,6 @@
 
 /* Between TERM and KILL for a command that is cancelled or has timed out. */
 #define PQ_JOB_KILL_DELAY_MS 5000
-
-/* Room for streamed stdin that was taken from the caller but not by the guest yet. */
-#define PQ_JOB_INPUT_WINDOW ((size_t)2 * 1024 * 1024)
 
 typedef struct pq_job_request {
     const char *command;    /* a shell line; any bytes but NUL */

@@ -4,43 +4,11 @@
 #pragma once
 
 #include "exec/call.h"
+#include "exec/input.h"
 #include "exec/job.h"
 #include "exec/range.h"
 
 typedef enum job_state { JOB_STAGING, JOB_RUNNING, JOB_DRAINING, JOB_ENDED } job_state;
-
-/* Pieces of stdin on their way. */
-#define PIECES_IN_FLIGHT 3
-
-/* Pieces the guest may hold unread: bounds its disk use. */
-#define PIECES_AHEAD 8
-
-/* Index of piece.sh's TOTAL argument. */
-#define PQ_PIECE_TOTAL_ARGUMENT 4
-
-typedef struct job_piece {
-    pq_job *job;
-    bool busy;
-    pq_call *call;
-    pq_timer timer;
-    uint64_t index;
-    pq_buf bytes; /* kept until the guest has them */
-} job_piece;
-
-typedef struct job_feed {
-    pq_buf waiting;      /* taken from the caller, not sent */
-    uint64_t next_index; /* of the next piece */
-    uint64_t used;       /* pieces the guest has used up */
-    bool ended;          /* the caller has no more */
-    bool end_sent;
-    bool closed;    /* the command takes no more */
-    bool confirmed; /* the server has taken a piece: its size is right */
-    unsigned cuts;
-    job_piece pieces[PIECES_IN_FLIGHT];
-    pq_timer retry; /* asks again while the guest's window is full */
-    unsigned full_polls;
-    pq_defer more;
-} job_feed;
 
 /* Command text on its way. */
 typedef struct job_stage {
@@ -77,7 +45,7 @@ struct pq_job {
     pq_buf items;           /* further launcher arguments, each ended by NUL */
     job_stage stage;
     bool feeds; /* stdin goes in pieces */
-    job_feed feed;
+    pq_input feed;
     pq_call *launcher;
     uint64_t kind, wider_kind; /* of the command, for pq_expect; with and without its stdin */
     int64_t launcher_pid;      /* of a launcher whose record nobody has fetched; 0: none */
@@ -119,16 +87,10 @@ void pq_job_stage_done(pq_job *job);
 
 /* ---- job_input.c ---- */
 
-/* Sends what waits, at the loop's next turn; called whenever something has changed. Never ends the
- * job itself. */
-void pq_job_feed_pump(pq_job *job);
-void pq_job_feed_done(pq_job *job);
-
-/* There is no directory in the guest: all bytes are waiting again. */
-int pq_job_feed_take_back(pq_job *job, pq_error *err);
+void pq_job_input_init(pq_job *job);
 
 /* The guest says how many pieces it has used. Never ends the job. */
-void pq_job_feed_used(pq_job *job, const pq_trailer *trailer);
+void pq_job_input_used(pq_job *job, const pq_trailer *trailer);
 
 /* ---- job_output.c ---- */
 

@@ -117,7 +117,7 @@ static void on_look(void *context, const pq_error *err, pq_call_result *result)
     bool watched = job->launcher == NULL;
     emit_new(&job->out, job->look_out, result->out.data, result->out.length);
     emit_new(&job->err, job->look_err, result->err.data, result->err.length);
-    pq_job_feed_used(job, &result->trailer);
+    pq_job_input_used(job, &result->trailer);
     if (watched && strcmp(result->trailer.state, "none") == 0) {
         pq_fail_effect(&failure, PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN, false,
                        "the command's files are gone from '%s' in the guest",

@@ -168,6 +168,13 @@ start_spools() {
     exec 8<&-
 }
 
+# bash' wait returns early now and then.
+await_process() {
+    while kill -0 "$1"; do
+        wait "$1"
+    done
+}
+
 # What no turn has had yet goes back at once, if it is little.
 hand_back() {
     cd "$S" || return
@@ -207,8 +214,8 @@ await
 full=
 echo "$code $signal" >"$F.s" || full=' full=1'
 wake
-wait "$spool_o"
-wait "$spool_e"
+await_process "$spool_o"
+await_process "$spool_e"
 [ ! -e "$F.full" ] || full=' full=1'
 hand_back
 facts=

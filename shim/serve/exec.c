@@ -91,7 +91,7 @@ static void on_input_wanted(void *context)
         pq_serve_request_pump(request);
         return;
     }
-    size_t in_job = PQ_JOB_INPUT_WINDOW - pq_job_input_room(request->job);
+    size_t in_job = PQ_INPUT_WINDOW - pq_job_input_room(request->job);
     if (request->window.held > in_job)
         pq_stdin_window_taken(&request->window, request->window.held - in_job);
     give_credit(request);

@@ -259,9 +259,9 @@ Test(job_input, room_is_bounded_and_ends)
     pq_error err;
     job.input = "";
     guest_job_start(&job, "cat >/dev/null");
-    cr_assert_eq(pq_job_input_room(job.job), PQ_JOB_INPUT_WINDOW);
-    char *block = calloc(1, PQ_JOB_INPUT_WINDOW);
-    cr_assert_eq(pq_job_input(job.job, block, PQ_JOB_INPUT_WINDOW, &err), 0);
+    cr_assert_eq(pq_job_input_room(job.job), PQ_INPUT_WINDOW);
+    char *block = calloc(1, PQ_INPUT_WINDOW);
+    cr_assert_eq(pq_job_input(job.job, block, PQ_INPUT_WINDOW, &err), 0);
     free(block);
     cr_assert_eq(pq_job_input_room(job.job), 0);
     pq_job_input_end(job.job);
