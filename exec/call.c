@@ -30,6 +30,8 @@ struct pq_call {
     bool makes_directory;
     bool overlap;
     pq_expect_plan plan;
+    bool waits;
+    pq_ms waited;
     bool begins_held;
     bool ends_if_slow;
     pq_loop_fn started;
@@ -158,7 +160,7 @@ static pq_ms next_delay(const pq_call *call, pq_ms age)
 {
     if (call->questions == 1 && call->plan.second > age)
         return call->plan.second - age;
-    return pq_poll_delay(age);
+    return call->waits ? pq_poll_waiting_delay(age + call->waited) : pq_poll_delay(age);
 }
 
 static void on_status(void *context, const pq_error *err, pq_exec_status *status)
@@ -184,7 +186,7 @@ static void on_status(void *context, const pq_error *err, pq_exec_status *status
         return;
     }
     /* What was held tells nothing of how long scripts take. */
-    if (!call->begins_held && call->plan.first == 0)
+    if (!call->begins_held && !call->waits && call->plan.first == 0)
         pq_poll_first_learn(pq_session_first_poll(call->session), call->questions, age);
     pq_call_result result = {.out = status->out,
                              .err = status->err,
@@ -215,6 +217,8 @@ static void poll_status(void *context)
 static pq_ms first_delay(const pq_call *call)
 {
     pq_ms planned = call->plan.first;
+    if (call->waits && call->waited > 0)
+        planned = pq_poll_waiting_delay(call->waited);
     if (call->overlap)
         planned = pq_overlap_exec_answered(pq_session_overlap(call->session), planned);
     return planned != 0 ? planned : pq_poll_first_delay(pq_session_first_poll(call->session));
@@ -314,6 +318,8 @@ pq_call *pq_call_start(pq_session *session, pq_script *script, const pq_call_opt
     call->makes_directory = options->makes_directory;
     call->overlap = options->overlap;
     call->plan = options->plan;
+    call->waits = options->waits;
+    call->waited = options->waited;
     call->begins_held = options->begins_held;
     call->held = options->begins_held;
     call->ends_if_slow = options->ends_if_slow;

@@ -47,6 +47,8 @@ typedef struct pq_call_options {
     bool makes_directory; /* once it may have run, closing the session has work to do */
     bool overlap;         /* someone waits for just this call: a ping may go along with it */
     pq_expect_plan plan;  /* when it will probably have ended */
+    bool waits;           /* the script waits for something that may never come ... */
+    pq_ms waited;         /* ... and that was waited for so long already */
     bool begins_held;     /* see pq_call_hold() */
     bool ends_if_slow;    /* a start that the agent did not answer in time ends the call, with
                            * AGENT_TIMEOUT: its caller makes smaller ones */

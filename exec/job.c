@@ -6,7 +6,6 @@
 
 #include "exec/guest_scripts.h"
 #include "exec/job_internal.h"
-#include "exec/quote.h"
 #include "transport/base/log.h"
 
 /* Launches with smaller and smaller calls before a server that finds all of them too large is
@@ -48,10 +47,7 @@ void pq_job_drop(pq_job *job)
     pq_timer_stop(&job->timeout_timer);
     pq_timer_stop(&job->kill_timer);
     pq_defer_stop(&job->deferred);
-    pq_buf_done(&job->command);
-    pq_buf_done(&job->items);
-    free(job->executable);
-    free(job->cwd);
+    pq_launch_done(&job->launch);
     free(job);
 }
 
@@ -161,36 +157,8 @@ static void run_plain(pq_job *job)
 
 static void refused(pq_job *job, const pq_trailer *trailer)
 {
-    static const struct {
-        const char *state;
-        pq_code code;
-        pq_effect effect;
-        const char *text;
-    } reasons[] = {
-        {"restarted", PQ_E_GUEST_RESTARTED, PQ_EFFECT_UNKNOWN,
-         "the guest was restarted after the command was sent: it may have run before that"},
-        {"full", PQ_E_GUEST_FULL, PQ_EFFECT_NONE, "no space in remote_tmp of the guest"},
-        {"noexec", PQ_E_NO_EXECUTABLE, PQ_EFFECT_NONE, "the guest has no such executable: "},
-        {"nocwd", PQ_E_NO_CWD, PQ_EFFECT_NONE, "the guest has no such directory to start in: "},
-        {"nofifo", PQ_E_GUEST_TOOL, PQ_EFFECT_NONE,
-         "a stdin that is streamed or large needs mkfifo(1) in the guest"},
-        {"none", PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN,
-         "the command's files are gone from the guest's remote_tmp"},
-    };
     pq_error err;
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (strcmp(trailer->state, reasons[i].state) == 0) {
-            const char *name = reasons[i].code == PQ_E_NO_EXECUTABLE ? job->executable
-                               : reasons[i].code == PQ_E_NO_CWD      ? job->cwd
-                                                                     : "";
-            pq_fail_effect(&err, reasons[i].code, reasons[i].effect, false, "%s%s", reasons[i].text,
-                           name);
-            pq_job_fail(job, &err);
-            return;
-        }
-    }
-    pq_fail_effect(&err, PQ_E_BAD_ANSWER, PQ_EFFECT_UNKNOWN, false,
-                   "the guest's launcher said '%s'", trailer->state);
+    pq_launch_refused(&job->launch, trailer, &err);
     pq_job_fail(job, &err);
 }
 
@@ -249,25 +217,14 @@ static int add_command(pq_job *job, pq_script *script, pq_error *err)
 {
     if (job->stage.done)
         return pq_script_add(script, "X", err) < 0 ? -1 : pq_script_add(script, "-", err);
-    /* An escaped byte takes up to 5 characters. */
-    const size_t chunk = 24 * 1024;
-    const char *text = job->command.data;
-    for (size_t left = job->command.length; left > 0;) {
-        size_t take = left < chunk ? left : chunk;
-        if (pq_script_add(script, "c", err) < 0 ||
-            pq_script_add_escaped(script, text, take, err) < 0)
-            return -1;
-        text += take;
-        left -= take;
-    }
-    return 0;
+    return pq_launch_add_command(&job->launch, script, err);
 }
 
 static int add_head(pq_job *job, pq_script *script, const char *flags, pq_error *err)
 {
     pq_buf ended = {0};
     int result = -1;
-    if (pq_launcher_begin(script, pq_guest_job, err) == 0 &&
+    if (pq_job_script_begin(script, err) == 0 &&
         pq_session_take_ended(job->session, &ended, err) == 0 &&
         pq_script_add(script, pq_session_dir(job->session), err) == 0 &&
         pq_script_addf(script, err, "%u", job->number) == 0 &&
@@ -279,17 +236,6 @@ static int add_head(pq_job *job, pq_script *script, const char *flags, pq_error 
     return result;
 }
 
-static int add_items(pq_job *job, pq_script *script, pq_error *err)
-{
-    const char *item = job->items.data;
-    const char *past = item + job->items.length;
-    for (; item != NULL && item < past; item += strlen(item) + 1) {
-        if (pq_script_add(script, item, err) < 0)
-            return -1;
-    }
-    return add_command(job, script, err);
-}
-
 /* Decides how stdin travels and makes the launcher's arguments. */
 static int build(pq_job *job, pq_script *script, pq_error *err)
 {
@@ -299,7 +245,8 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
              job->plain ? "n" : "", job->feeds && !job->plain ? "f" : "");
     if (job->plain && job->feed.waiting.length > 0)
         snprintf(flags, sizeof flags, "%sni", pq_session_launch_flags(job->session));
-    if (add_head(job, script, flags, err) < 0 || add_items(job, script, err) < 0)
+    if (add_head(job, script, flags, err) < 0 ||
+        pq_launch_add_items(&job->launch, script, err) < 0 || add_command(job, script, err) < 0)
         return -1;
     script->no_decoder = pq_session_lacks_decoder(job->session);
     if (job->plain || job->feeds || job->feed.waiting.length == 0)
@@ -336,7 +283,7 @@ static int plain_input(pq_job *job, pq_call_options *options, pq_error *err)
 static pq_expect_plan plan(pq_job *job)
 {
     const pq_expect *expect = pq_session_expect(job->session);
-    const pq_buf *text = &job->command;
+    const pq_buf *text = &job->launch.command;
     job->kind = pq_expect_key(text->data, text->length, job->feed.waiting.length);
     job->wider_kind = pq_expect_key(text->data, text->length, PQ_EXPECT_ANY_STDIN);
     pq_expect_plan known = pq_expect_get(expect, job->kind);
@@ -361,7 +308,8 @@ static void launch(pq_job *job)
         return;
     }
     const pq_agent_limits *limits = pq_session_limits(job->session);
-    bool too_long = script.bytes > limits->args_bytes || job->command.length > limits->arg_bytes;
+    bool too_long =
+        script.bytes > limits->args_bytes || job->launch.command.length > limits->arg_bytes;
     if (too_long && !job->stage.done && !job->plain) {
         pq_script_done(&script);
         set_state(job, JOB_STAGING);
@@ -488,32 +436,11 @@ void pq_job_cancel(pq_job *job)
 
 /* ---- the interface ---- */
 
-static int add_item(pq_buf *items, const char *tag, const char *value, pq_error *err)
-{
-    if (pq_buf_add(items, tag, strlen(tag) + 1, err) < 0 ||
-        pq_quote_escape(items, value, strlen(value), err) < 0)
-        return -1;
-    return pq_buf_add_byte(items, '\0', err);
-}
-
 static int take_request(pq_job *job, const pq_job_request *request, pq_error *err)
 {
-    if (pq_buf_add_text(&job->command, request->command, err) < 0)
+    if (pq_launch_init(&job->launch, request->command, request->executable, request->cwd,
+                       request->env, err) < 0)
         return -1;
-    job->executable = strdup(request->executable != NULL ? request->executable : "/bin/sh");
-    job->cwd = strdup(request->cwd != NULL ? request->cwd : "the home directory");
-    if (job->executable == NULL || job->cwd == NULL)
-        return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    if (request->executable != NULL && add_item(&job->items, "x", request->executable, err) < 0)
-        return -1;
-    if (request->cwd != NULL && add_item(&job->items, "w", request->cwd, err) < 0)
-        return -1;
-    for (const char *const *env = request->env; env != NULL && *env != NULL; env++) {
-        if (!pq_quote_is_assignment(*env))
-            return pq_fail(err, PQ_E_USAGE, "'%.100s' is not NAME=VALUE", *env);
-        if (add_item(&job->items, "e", *env, err) < 0)
-            return -1;
-    }
     if (request->input != NULL &&
         pq_buf_add(&job->feed.waiting, request->input, request->input_length, err) < 0)
         return -1;

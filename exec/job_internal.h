@@ -6,6 +6,7 @@
 #include "exec/call.h"
 #include "exec/input.h"
 #include "exec/job.h"
+#include "exec/launch.h"
 #include "exec/range.h"
 
 typedef enum job_state { JOB_STAGING, JOB_RUNNING, JOB_DRAINING, JOB_ENDED } job_state;
@@ -40,9 +41,7 @@ struct pq_job {
     bool plain; /* no directory in the guest */
     bool live;
     bool paused;
-    pq_buf command;
-    char *executable, *cwd; /* for messages */
-    pq_buf items;           /* further launcher arguments, each ended by NUL */
+    pq_launch launch;
     job_stage stage;
     bool feeds; /* stdin goes in pieces */
     pq_input feed;

@@ -36,7 +36,7 @@ static void on_staged(void *context, const pq_error *err, pq_call_result *result
     }
     stage->offset += stage->taken;
     stage->index++;
-    if (stage->offset == job->command.length)
+    if (stage->offset == job->launch.command.length)
         pq_job_command_staged(job);
     else
         pq_job_stage_command(job);
@@ -45,7 +45,7 @@ static void on_staged(void *context, const pq_error *err, pq_call_result *result
 static int build(pq_job *job, pq_script *script, pq_error *err)
 {
     job_stage *stage = &job->stage;
-    size_t left = job->command.length - stage->offset;
+    size_t left = job->launch.command.length - stage->offset;
     if (pq_script_begin(script, pq_guest_common, pq_guest_piece, err) < 0 ||
         pq_script_add(script, pq_session_dir(job->session), err) < 0 ||
         pq_script_addf(script, err, "%u", job->number) < 0 || pq_script_add(script, "x", err) < 0 ||
@@ -53,7 +53,8 @@ static int build(pq_job *job, pq_script *script, pq_error *err)
         return -1;
     script->no_decoder = pq_session_lacks_decoder(job->session);
     if (pq_script_add_items(script, pq_session_limits(job->session),
-                            job->command.data + stage->offset, left, 1, &stage->taken, err) < 0)
+                            job->launch.command.data + stage->offset, left, 1, &stage->taken,
+                            err) < 0)
         return -1;
     if (stage->taken < left)
         return 0;

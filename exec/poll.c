@@ -24,6 +24,11 @@ pq_ms pq_poll_delay(pq_ms age)
     return within(age / 10, 1, PQ_POLL_MAX_MS);
 }
 
+pq_ms pq_poll_waiting_delay(pq_ms age)
+{
+    return within(age / 8, 1, PQ_POLL_WAITING_MAX_MS);
+}
+
 pq_ms pq_poll_look_delay(pq_ms age)
 {
     return within(age / 8, 100, PQ_POLL_MAX_MS);

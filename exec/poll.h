@@ -12,6 +12,7 @@
 
 /* Longest delay between two questions about a command. */
 #define PQ_POLL_MAX_MS 1000
+#define PQ_POLL_WAITING_MAX_MS 2500
 
 /*
  * When to ask first. Asking too early costs a second question, too late costs time, and how long a
@@ -40,6 +41,9 @@ void pq_poll_first_learn(pq_poll_first *first, unsigned questions, pq_ms age);
 
 /* Delay before the next question about something that was started `age` ms ago. */
 pq_ms pq_poll_delay(pq_ms age);
+
+/* The same for what may never happen: nobody minds if it is found a little late. */
+pq_ms pq_poll_waiting_delay(pq_ms age);
 
 /* Delay before the next look at the output of a command that writes while it runs; a look costs
  * two calls. */

@@ -4,6 +4,10 @@
 # Trailer: "ok", or "left" when something could not be removed.
 S=$1
 
+# Those who watch over a stream.
+for fifo in "$S"/*.d; do
+    [ -p "$fifo" ] && echo x 1<>"$fifo"
+done
 rm -rf "$S" "$S.files" || {
     # A script that was given up may still be writing there.
     sleep 1

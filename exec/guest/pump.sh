@@ -1,6 +1,6 @@
 # One turn of stream N: takes input, removes segments that were read, hands back new output.
 #
-# usage: S N TURN WAIT OUT ERR LIMIT K [p TEXT | P TEXT | b TEXT]...
+# usage: S N TURN WAIT OUT ERR LIMIT K [P TEXT]
 #   TURN   its number, one more than the last one's
 #   WAIT   w: not before there is output, the command has ended, or a later turn came; a: not before
 #          there is output or none can follow; -: at once; x: at once, and whatever still holds the
@@ -8,29 +8,24 @@
 #   OUT, ERR  "FROM TO KNOWN AT" of an output: the segments FROM to TO (exclusive) were read and go;
 #          those up to KNOWN were told, and AT bytes of the next one, as far as it had grown
 #   LIMIT  bytes of each output to hand back
-#   K      number of the piece of stdin that comes with it, or -
+#   K      number of the piece of stdin that comes with it, a short TEXT of printf %b escapes, or -
 # Any repetition. Trailer: a job_state; used=N, o= and e= (see hand_over), O= or E= the size of a
 # segment that grows, full=1 if output was lost.
 S=$1 N=$2 F=$1/$2 turn=$3 waits=$4 out=$5 err=$6 limit=$7 piece=$8
 shift 8
 
-# What fits one line of escapes needs no process on its way to the command; the rest is as in piece.sh.
+# A short piece needs no process on its way to the command.
 take_piece() {
     used=0
     read -r used <"$F.n"
-    [ "$piece" -ge "${used:-0}" ] && [ ! -e "$F.i.$piece" ] && [ ! -e "$F.k.$piece" ] || return
-    if [ "$1" = p ] && [ $# -eq 2 ]; then
-        # A second delivery must not cut off what is being read.
-        set -C
-        printf '%s\n' "$2" >"$F.k.$piece"
-        set +C
-        return
-    fi
-    eval "$write_items" >"$F.i.$piece.$$"
-    took_all "$F.full.$$" && mv -f "$F.i.$piece.$$" "$F.i.$piece" && rm -f "$F.full.$$" && return
-    rm -f "$F.i.$piece.$$" "$F.full.$$"
-    trailer full
-    exit 0
+    [ "$piece" -ge "${used:-0}" ] || return
+    # A second delivery must not cut off what is being read.
+    set -C
+    printf '%s\n' "$1" >"$F.k.$piece" || [ -s "$F.k.$piece" ] || {
+        trailer full
+        exit 0
+    }
+    set +C
 }
 
 # Removes segments $2 to $3 of stream $1.
@@ -97,8 +92,7 @@ await_news() {
     exit 0
 }
 if [ "$piece" != - ]; then
-    need_decoder $# "$1"
-    take_piece "$@"
+    take_piece "$2"
     [ -p "$F.q" ] && echo 1<>"$F.q"
 fi
 last_turn

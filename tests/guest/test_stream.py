@@ -61,7 +61,7 @@ class Stream:
         return self.take(self.start(wait, items, **more).answer())
 
     def send(self, data, wait="-"):
-        return self.pump(wait, ("p", escape(data)))
+        return self.pump(wait, ("P", escape(data)))
 
     def end_input(self):
         answer = self.guest.run("piece", self.guest.dir, self.number, "i", self.piece, self.piece)

@@ -1,0 +1,257 @@
+/*
+ * Turns of a stream (guest/pump.sh): when they are taken, what they say, what they bring.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "exec/guest_scripts.h"
+#include "exec/poll.h"
+#include "exec/stream_internal.h"
+
+/* Of each output, handed back with a turn: cheap up to about here on every kind of guest. */
+#define INLINE_BYTES 65536
+
+/* Segments that were read are removed when there are as many, since that costs a process. */
+#define FORGET_BATCH 8
+
+/* With so many read and not removed the guest may soon have to hold the command up, so a turn goes
+ * even if another one waits. */
+#define FORGET_NOW 16
+
+/* With so many told and not read nothing is asked. */
+#define BACKLOG_MAX 16
+
+/* A turn that comes before the launcher has made the stream is sent again. */
+#define NOT_THERE_YET_MS 50
+
+/* What nobody is known to wait for need not come within milliseconds. */
+#define AT_EASE_MS 150
+
+static void send_turn(void *context);
+
+static stream_turn *free_turn(pq_stream *stream)
+{
+    for (size_t i = 0; i < STREAM_TURNS; i++) {
+        if (!stream->turns[i].busy)
+            return &stream->turns[i];
+    }
+    return NULL;
+}
+
+static bool is_any_busy(const pq_stream *stream)
+{
+    for (size_t i = 0; i < STREAM_TURNS; i++) {
+        if (stream->turns[i].busy)
+            return true;
+    }
+    return false;
+}
+
+static void release(stream_turn *turn)
+{
+    pq_buf_done(&turn->bytes);
+    turn->busy = turn->rides = false;
+}
+
+/* ---- what comes back ---- */
+
+static void take_outputs(pq_stream *stream, const pq_call_result *result)
+{
+    pq_error err;
+    char value[8];
+    uint64_t told = stream->out.bytes_told + stream->err.bytes_told;
+    if (pq_stream_output_take(&stream->out, &result->trailer, &result->out, &err) < 0 ||
+        pq_stream_output_take(&stream->err, &result->trailer, &result->err, &err) < 0) {
+        pq_stream_fail(stream, &err);
+        return;
+    }
+    told = stream->out.bytes_told + stream->err.bytes_told - told;
+    stream->plenty = told >= INLINE_BYTES / 2;
+    if (told > 0)
+        stream->last_news = pq_now();
+    if (pq_trailer_value(&result->trailer, "full", value, sizeof value)) {
+        pq_fail_effect(&err, PQ_E_GUEST_FULL, PQ_EFFECT_DONE, false,
+                       "no space in '%s' of the guest for the command's output",
+                       pq_session_remote_tmp(stream->session));
+        pq_stream_fail(stream, &err);
+    }
+}
+
+static void on_turn(void *context, const pq_error *err, pq_call_result *result)
+{
+    stream_turn *turn = context;
+    pq_stream *stream = turn->stream;
+    turn->call = NULL;
+    if (err != NULL) {
+        release(turn);
+        pq_stream_fail(stream, err);
+        return;
+    }
+    bool none = strcmp(result->trailer.state, "none") == 0;
+    if (none && !stream->confirmed && stream->launcher != NULL) {
+        /* Or it has refused the command and says why. */
+        pq_call_hold(stream->launcher, false);
+        pq_timer_start(pq_session_loop(stream->session), &turn->timer, NOT_THERE_YET_MS, send_turn,
+                       turn);
+        return;
+    }
+    bool rode = turn->rides;
+    release(turn);
+    pq_stream_take_state(stream, &result->trailer);
+    if (stream->failure.code != PQ_OK)
+        return;
+    stream->confirmed = true;
+    pq_input_used(&stream->input, &result->trailer);
+    if (rode)
+        pq_input_rode(&stream->input);
+    take_outputs(stream, result);
+    pq_stream_schedule(stream);
+}
+
+/* ---- what is sent ---- */
+
+static int add_place(const stream_output *output, uint64_t from, pq_script *script, pq_error *err)
+{
+    return pq_script_addf(script, err, "%llu %llu %llu %llu", (unsigned long long)from,
+                          (unsigned long long)output->forgotten, (unsigned long long)output->told,
+                          (unsigned long long)output->told_of_next);
+}
+
+/* Decides what the guest may remove; returns from where on. */
+static uint64_t forget(stream_output *output)
+{
+    uint64_t from = output->forgotten;
+    if (output->read - from >= FORGET_BATCH)
+        output->forgotten = output->read;
+    return from;
+}
+
+static int build(stream_turn *turn, pq_script *script, pq_error *err)
+{
+    pq_stream *stream = turn->stream;
+    bool level = pq_stream_output_is_level(&stream->out) && pq_stream_output_is_level(&stream->err);
+    char waits[2] = {turn->waits, '\0'};
+    uint64_t out_from = forget(&stream->out), err_from = forget(&stream->err);
+    if (pq_stream_script_begin(script, err) < 0 ||
+        pq_script_add(script, pq_session_dir(stream->session), err) < 0 ||
+        pq_script_addf(script, err, "%u", stream->number) < 0 ||
+        pq_script_addf(script, err, "%llu", (unsigned long long)turn->number) < 0 ||
+        pq_script_add(script, waits, err) < 0 ||
+        add_place(&stream->out, out_from, script, err) < 0 ||
+        add_place(&stream->err, err_from, script, err) < 0 ||
+        pq_script_addf(script, err, "%d", level && !stream->paused ? INLINE_BYTES : 0) < 0)
+        return -1;
+    if (!turn->rides)
+        return pq_script_add(script, "-", err);
+    if (pq_script_addf(script, err, "%llu", (unsigned long long)turn->piece) < 0 ||
+        pq_script_add(script, "P", err) < 0)
+        return -1;
+    return pq_script_add_escaped(script, turn->bytes.data, turn->bytes.length, err);
+}
+
+static void send_turn(void *context)
+{
+    stream_turn *turn = context;
+    pq_stream *stream = turn->stream;
+    pq_script script = {0};
+    pq_error err;
+    pq_ms quiet = pq_now() - stream->last_news;
+    bool awaited = turn->rides || stream->plenty;
+    pq_call_options options = PQ_CALL_DEFAULTS;
+    options.overlap = turn->rides;
+    options.waits = turn->waits == 'w' || turn->waits == 'a';
+    options.waited = awaited ? 0 : quiet + AT_EASE_MS;
+    if (build(turn, &script, &err) == 0)
+        turn->call = pq_call_start(stream->session, &script, &options, on_turn, turn, &err);
+    pq_script_done(&script);
+    if (turn->call != NULL)
+        return;
+    release(turn);
+    pq_stream_fail(stream, &err);
+}
+
+static void take_turn(pq_stream *stream, stream_turn *turn, char waits)
+{
+    if (stream->launcher != NULL)
+        pq_call_hold(stream->launcher, true);
+    turn->stream = stream;
+    turn->busy = true;
+    turn->number = ++stream->turn;
+    turn->waits = waits;
+    stream->turn_sent = pq_now();
+    send_turn(turn);
+}
+
+static char how_to_wait(const pq_stream *stream)
+{
+    if (stream->impatient)
+        return 'x';
+    if (stream->paused)
+        return '-';
+    return stream->state == STREAM_DRAINING ? 'a' : 'w';
+}
+
+bool pq_stream_ride(void *context)
+{
+    pq_stream *stream = context;
+    stream_turn *turn = free_turn(stream);
+    pq_error err;
+    if (stream->state != STREAM_RUNNING || turn == NULL)
+        return false;
+    if (pq_input_ride(&stream->input, &turn->piece, &turn->bytes, &err) < 0) {
+        pq_stream_fail(stream, &err);
+        return true;
+    }
+    turn->rides = true;
+    stream->last_news = pq_now();
+    take_turn(stream, turn, how_to_wait(stream));
+    return true;
+}
+
+/* ---- when ---- */
+
+static uint64_t backlog(const stream_output *output)
+{
+    return output->told - output->read;
+}
+
+static bool must_forget(const stream_output *output)
+{
+    return output->read - output->forgotten >= FORGET_NOW;
+}
+
+static bool is_due(const pq_stream *stream)
+{
+    if (must_forget(&stream->out) || must_forget(&stream->err))
+        return true;
+    if (pq_now() - stream->turn_sent >= stream->period)
+        return true;
+    if (is_any_busy(stream) || stream->paused || (stream->out.ended && stream->err.ended))
+        return false;
+    return backlog(&stream->out) < BACKLOG_MAX && backlog(&stream->err) < BACKLOG_MAX;
+}
+
+static void on_next_turn(void *context)
+{
+    pq_stream_schedule(context);
+}
+
+void pq_stream_take_turns(pq_stream *stream)
+{
+    stream_turn *turn = free_turn(stream);
+    if (turn != NULL && is_due(stream))
+        take_turn(stream, turn, how_to_wait(stream));
+    pq_ms left = stream->period - (pq_now() - stream->turn_sent);
+    pq_timer_start(pq_session_loop(stream->session), &stream->next_turn, left > 1 ? left : 1,
+                   on_next_turn, stream);
+}
+
+void pq_stream_turns_done(pq_stream *stream)
+{
+    for (size_t i = 0; i < STREAM_TURNS; i++) {
+        pq_timer_stop(&stream->turns[i].timer);
+        pq_call_drop(stream->turns[i].call);
+        stream->turns[i].call = NULL;
+        release(&stream->turns[i]);
+    }
+}
