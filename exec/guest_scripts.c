@@ -32,13 +32,13 @@ int pq_job_script_begin(pq_script *script, pq_error *err)
     return begin(script, parts, err);
 }
 
-int pq_stream_launcher_begin(pq_script *script, pq_error *err)
+int pq_duplex_launcher_begin(pq_script *script, pq_error *err)
 {
     const char *const parts[] = {pq_guest_launch, pq_guest_stream_common, pq_guest_stream, NULL};
     return begin(script, parts, err);
 }
 
-int pq_stream_script_begin(pq_script *script, pq_error *err)
+int pq_duplex_turn_begin(pq_script *script, pq_error *err)
 {
     const char *const parts[] = {pq_guest_stream_common, pq_guest_pump, NULL};
     return begin(script, parts, err);

@@ -20,5 +20,5 @@ extern const char *const pq_guest_close;
 /* Begin with the text of job.sh, stream.sh or pump.sh, and what these share in front of it. Fail
  * with NOMEM. */
 int pq_job_script_begin(pq_script *script, pq_error *err);
-int pq_stream_launcher_begin(pq_script *script, pq_error *err);
-int pq_stream_script_begin(pq_script *script, pq_error *err);
+int pq_duplex_launcher_begin(pq_script *script, pq_error *err);
+int pq_duplex_turn_begin(pq_script *script, pq_error *err);

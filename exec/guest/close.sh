@@ -4,10 +4,16 @@
 # Trailer: "ok", or "left" when something could not be removed.
 S=$1
 
-# Those who watch over a stream.
-for fifo in "$S"/*.d; do
-    [ -p "$fifo" ] && echo x 1<>"$fifo"
-done
+# Streams: those who wait, and those who watch over them.
+if [ -d "$S" ]; then
+    true >"$S/closed"
+    for fifo in "$S"/*.r.?; do
+        [ -p "$fifo" ] && printf '\n\n\n' 1<>"$fifo"
+    done
+    for fifo in "$S"/*.d; do
+        [ -p "$fifo" ] && echo x 1<>"$fifo"
+    done
+fi
 rm -rf "$S" "$S.files" || {
     # A script that was given up may still be writing there.
     sleep 1

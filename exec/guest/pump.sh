@@ -71,13 +71,13 @@ look_at_all() {
 await_news() {
     me=$((turn % 2))
     exec 7<>"$F.r.$me"
-    echo $me >"$F.w"
+    echo $me >"$F.y"
     # The turn before, and perhaps a second delivery of it.
     printf '\n\n' 1<>"$F.r.$((1 - me))"
     look_at_all
     while [ -z "$news" ]; do
         last_turn
-        [ "$latest" -le "$turn" ] && [ -e "$F.c" ] || return
+        [ "$latest" -le "$turn" ] && [ -e "$F.y" ] && [ ! -e "$S/closed" ] || return
         if [ -n "$polls" ]; then
             sleep 0.1 || sleep 1
         else
@@ -87,7 +87,8 @@ await_news() {
     done
 }
 
-[ -e "$F.c" ] && cd "$S" || {
+# The last thing that is made before the command starts.
+[ -e "$F.y" ] && cd "$S" || {
     trailer none
     exit 0
 }

@@ -8,7 +8,7 @@
 S=$1 N=$2 F=$1/$2 retry=$3 flags=$4 acked=$5 limit=$6 period=$7
 shift 7
 
-# Segments that may wait; see PQ_STREAM_SEGMENTS.
+# Segments that may wait; see PQ_DUPLEX_SEGMENTS.
 most=32
 
 # Tells how far stream $1 is: $2 is 1 at its end.
@@ -65,7 +65,8 @@ cut_segment() {
 spool() {
     exec >/dev/null 3<&- 4>&- 5>&- 6>&- 9>&-
     dd= sizes= k=0 growing=0 serial=0
-    trap '[ -z "$dd" ] || kill $dd; exit' TERM
+    stream=$1
+    trap '[ -z "$dd" ] || kill $dd; growing=0; publish $stream 1; exit' TERM
     while :; do
         await_room "$1"
         cut_segment "$1" || size=
@@ -199,7 +200,7 @@ command -v "$executable" >&2 || refuse noexec
 login_environment
 cd "${directory:-$HOME}" || refuse nocwd
 mkfifo "$F.O" "$F.E" "$F.o.q" "$F.e.q" "$F.r.0" "$F.r.1" "$F.d" || refuse nofifo
-echo >"$F.w" || refuse full
+echo >"$F.y" || refuse full
 prepare_stdin "$@"
 start_spools
 exec 7<>"$F.d"

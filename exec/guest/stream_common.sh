@@ -10,13 +10,13 @@
 #   N.o.q N.e.q    FIFOs: wake-ups for who makes the segments
 #   N.k.K     a small piece of stdin, in one line of printf %b escapes
 #   N.t.0 N.t.1    the last two turns: "TURN KNOWN KNOWN LIMIT", see pump.sh
-#   N.w       0 or 1 while a turn waits, which then does so at FIFO N.r.0 or N.r.1
+#   N.y       0 or 1 while a turn waits, which then does so at FIFO N.r.0 or N.r.1
 #   N.d       FIFO: "x" ends the stream's warden, and with it what still waits for output
 #   N.full    the disk took no more: output was lost
 
 # Tells the turn that waits that there is something new.
 wake() {
-    read -r waiter <"$F.w" && [ -n "$waiter" ] && echo 1<>"$F.r.$waiter"
+    read -r waiter <"$F.y" && [ -n "$waiter" ] && echo 1<>"$F.r.$waiter"
 }
 
 # Sets $latest to the number of the latest turn, and $known_o, $known_e, $told to what came with it. Of the

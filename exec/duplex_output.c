@@ -6,26 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exec/stream_internal.h"
+#include "exec/duplex_internal.h"
 
 /* Eight reads of a pipe. */
 #define SEGMENT_MAX ((uint64_t)8 * 65536)
 
-bool pq_stream_output_is_level(const stream_output *output)
+bool pq_duplex_output_is_level(const duplex_output *output)
 {
     return output->bytes_delivered == output->bytes_told;
 }
 
-static void emit(stream_output *output, const char *bytes, size_t length)
+static void emit(duplex_output *output, const char *bytes, size_t length)
 {
-    pq_stream *stream = output->stream;
+    pq_duplex *stream = output->stream;
     output->bytes_delivered += length;
     while (output->read < output->told &&
-           output->ends[output->read % STREAM_TOLD_MAX] <= output->bytes_delivered)
+           output->ends[output->read % DUPLEX_TOLD_MAX] <= output->bytes_delivered)
         output->read++;
     if (length > 0)
         stream->events.output(stream->context, output->number, bytes, length);
-    pq_stream_schedule(stream);
+    pq_duplex_schedule(stream);
 }
 
 /* ---- segments that are read as files ---- */
@@ -38,7 +38,7 @@ static bool on_data(void *context, const char *bytes, size_t length)
 
 static void on_stopped(void *context, const pq_error *err, uint64_t end)
 {
-    stream_output *output = context;
+    duplex_output *output = context;
     pq_error lost;
     (void)end;
     output->range = NULL;
@@ -47,13 +47,13 @@ static void on_stopped(void *context, const pq_error *err, uint64_t end)
                        "output of the command was removed from the guest by somebody else");
         err = &lost;
     }
-    pq_stream_fail(output->stream, err);
+    pq_duplex_fail(output->stream, err);
 }
 
-static int read_part(stream_output *output, uint64_t segment, uint64_t start, uint64_t end,
+static int read_part(duplex_output *output, uint64_t segment, uint64_t start, uint64_t end,
                      pq_error *err)
 {
-    pq_stream *stream = output->stream;
+    pq_duplex *stream = output->stream;
     const char *dir = pq_session_dir(stream->session);
     char path[1200];
     snprintf(path, sizeof path, "%s/%u.%c.%llu", dir, stream->number, output->letter,
@@ -75,12 +75,12 @@ static int read_part(stream_output *output, uint64_t segment, uint64_t start, ui
 
 /* ---- what turns tell ---- */
 
-typedef struct stream_listing {
+typedef struct duplex_listing {
     uint64_t first, ended, inlined;
     char text[1024];
     const char *sizes; /* "/SIZE/SIZE..." in `text` */
     uint64_t grown;    /* bytes of the segment behind them; 0: it does not grow */
-} stream_listing;
+} duplex_listing;
 
 static bool read_number(const char **at, uint64_t *ret)
 {
@@ -92,8 +92,8 @@ static bool read_number(const char **at, uint64_t *ret)
     return *ret <= INT64_MAX;
 }
 
-static bool read_listing(const stream_output *output, const pq_trailer *trailer,
-                         stream_listing *ret)
+static bool read_listing(const duplex_output *output, const pq_trailer *trailer,
+                         duplex_listing *ret)
 {
     char name[2] = {output->letter, '\0'};
     if (!pq_trailer_value(trailer, name, ret->text, sizeof ret->text))
@@ -110,19 +110,19 @@ static bool read_listing(const stream_output *output, const pq_trailer *trailer,
     return true;
 }
 
-static int bad_listing(const stream_listing *listing, pq_error *err)
+static int bad_listing(const duplex_listing *listing, pq_error *err)
 {
     return pq_fail_effect(err, PQ_E_BAD_ANSWER, PQ_EFFECT_UNKNOWN, false,
                           "the guest tells of output that cannot be: '%.60s'", listing->text);
 }
 
 /* The next segment has this size; `bytes` are all of its bytes, NULL if they did not come along. */
-static int take_segment(stream_output *output, uint64_t size, const char *bytes, pq_error *err)
+static int take_segment(duplex_output *output, uint64_t size, const char *bytes, pq_error *err)
 {
     uint64_t known = output->told_of_next;
-    bool at_once = bytes != NULL && pq_stream_output_is_level(output) && !output->stream->paused;
+    bool at_once = bytes != NULL && pq_duplex_output_is_level(output) && !output->stream->paused;
     output->bytes_told += size - known;
-    output->ends[output->told % STREAM_TOLD_MAX] = output->bytes_told;
+    output->ends[output->told % DUPLEX_TOLD_MAX] = output->bytes_told;
     output->told++;
     output->told_of_next = 0;
     if (at_once)
@@ -134,7 +134,7 @@ static int take_segment(stream_output *output, uint64_t size, const char *bytes,
     return 0;
 }
 
-static int take_grown(stream_output *output, uint64_t size, pq_error *err)
+static int take_grown(duplex_output *output, uint64_t size, pq_error *err)
 {
     uint64_t known = output->told_of_next;
     if (size <= known)
@@ -144,10 +144,10 @@ static int take_grown(stream_output *output, uint64_t size, pq_error *err)
     return read_part(output, output->told, known, size, err);
 }
 
-int pq_stream_output_take(stream_output *output, const pq_trailer *trailer, const pq_buf *bytes,
+int pq_duplex_output_take(duplex_output *output, const pq_trailer *trailer, const pq_buf *bytes,
                           pq_error *err)
 {
-    stream_listing listing;
+    duplex_listing listing;
     if (!read_listing(output, trailer, &listing))
         return 0;
     uint64_t number = listing.first, size;
@@ -162,7 +162,7 @@ int pq_stream_output_take(stream_output *output, const pq_trailer *trailer, cons
             (inlined && size > bytes->length - offset))
             return bad_listing(&listing, err);
         if (number == output->told) {
-            bool too_many = output->told - output->read >= STREAM_TOLD_MAX;
+            bool too_many = output->told - output->read >= DUPLEX_TOLD_MAX;
             if (too_many || size < output->told_of_next)
                 return bad_listing(&listing, err);
             if (take_segment(output, size, inlined ? bytes->data + offset : NULL, err) < 0)
@@ -177,13 +177,13 @@ int pq_stream_output_take(stream_output *output, const pq_trailer *trailer, cons
     return listing.grown <= SEGMENT_MAX ? take_grown(output, listing.grown, err) : 0;
 }
 
-void pq_stream_output_pause(stream_output *output, bool pause)
+void pq_duplex_output_pause(duplex_output *output, bool pause)
 {
     if (output->range != NULL)
         pq_range_pause(output->range, pause);
 }
 
-void pq_stream_output_done(stream_output *output)
+void pq_duplex_output_done(duplex_output *output)
 {
     pq_range_drop(output->range);
     output->range = NULL;

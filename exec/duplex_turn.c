@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "exec/duplex_internal.h"
 #include "exec/guest_scripts.h"
 #include "exec/poll.h"
-#include "exec/stream_internal.h"
 
 /* Of each output, handed back with a turn: cheap up to about here on every kind of guest. */
 #define INLINE_BYTES 65536
@@ -22,32 +22,32 @@
 #define BACKLOG_MAX 16
 
 /* A turn that comes before the launcher has made the stream is sent again. */
-#define NOT_THERE_YET_MS 50
+#define NOT_THERE_YET_MS 20
 
 /* What nobody is known to wait for need not come within milliseconds. */
 #define AT_EASE_MS 150
 
 static void send_turn(void *context);
 
-static stream_turn *free_turn(pq_stream *stream)
+static duplex_turn *free_turn(pq_duplex *stream)
 {
-    for (size_t i = 0; i < STREAM_TURNS; i++) {
+    for (size_t i = 0; i < DUPLEX_TURNS; i++) {
         if (!stream->turns[i].busy)
             return &stream->turns[i];
     }
     return NULL;
 }
 
-static bool is_any_busy(const pq_stream *stream)
+static bool is_any_busy(const pq_duplex *stream)
 {
-    for (size_t i = 0; i < STREAM_TURNS; i++) {
+    for (size_t i = 0; i < DUPLEX_TURNS; i++) {
         if (stream->turns[i].busy)
             return true;
     }
     return false;
 }
 
-static void release(stream_turn *turn)
+static void release(duplex_turn *turn)
 {
     pq_buf_done(&turn->bytes);
     turn->busy = turn->rides = false;
@@ -55,14 +55,14 @@ static void release(stream_turn *turn)
 
 /* ---- what comes back ---- */
 
-static void take_outputs(pq_stream *stream, const pq_call_result *result)
+static void take_outputs(pq_duplex *stream, const pq_call_result *result)
 {
     pq_error err;
     char value[8];
     uint64_t told = stream->out.bytes_told + stream->err.bytes_told;
-    if (pq_stream_output_take(&stream->out, &result->trailer, &result->out, &err) < 0 ||
-        pq_stream_output_take(&stream->err, &result->trailer, &result->err, &err) < 0) {
-        pq_stream_fail(stream, &err);
+    if (pq_duplex_output_take(&stream->out, &result->trailer, &result->out, &err) < 0 ||
+        pq_duplex_output_take(&stream->err, &result->trailer, &result->err, &err) < 0) {
+        pq_duplex_fail(stream, &err);
         return;
     }
     told = stream->out.bytes_told + stream->err.bytes_told - told;
@@ -73,18 +73,18 @@ static void take_outputs(pq_stream *stream, const pq_call_result *result)
         pq_fail_effect(&err, PQ_E_GUEST_FULL, PQ_EFFECT_DONE, false,
                        "no space in '%s' of the guest for the command's output",
                        pq_session_remote_tmp(stream->session));
-        pq_stream_fail(stream, &err);
+        pq_duplex_fail(stream, &err);
     }
 }
 
 static void on_turn(void *context, const pq_error *err, pq_call_result *result)
 {
-    stream_turn *turn = context;
-    pq_stream *stream = turn->stream;
+    duplex_turn *turn = context;
+    pq_duplex *stream = turn->stream;
     turn->call = NULL;
     if (err != NULL) {
         release(turn);
-        pq_stream_fail(stream, err);
+        pq_duplex_fail(stream, err);
         return;
     }
     bool none = strcmp(result->trailer.state, "none") == 0;
@@ -97,20 +97,23 @@ static void on_turn(void *context, const pq_error *err, pq_call_result *result)
     }
     bool rode = turn->rides;
     release(turn);
-    pq_stream_take_state(stream, &result->trailer);
+    pq_duplex_take_state(stream, &result->trailer);
     if (stream->failure.code != PQ_OK)
         return;
-    stream->confirmed = true;
+    if (!stream->confirmed) {
+        stream->confirmed = true;
+        pq_duplex_send_signal(stream);
+    }
     pq_input_used(&stream->input, &result->trailer);
     if (rode)
         pq_input_rode(&stream->input);
     take_outputs(stream, result);
-    pq_stream_schedule(stream);
+    pq_duplex_schedule(stream);
 }
 
 /* ---- what is sent ---- */
 
-static int add_place(const stream_output *output, uint64_t from, pq_script *script, pq_error *err)
+static int add_place(const duplex_output *output, uint64_t from, pq_script *script, pq_error *err)
 {
     return pq_script_addf(script, err, "%llu %llu %llu %llu", (unsigned long long)from,
                           (unsigned long long)output->forgotten, (unsigned long long)output->told,
@@ -118,7 +121,7 @@ static int add_place(const stream_output *output, uint64_t from, pq_script *scri
 }
 
 /* Decides what the guest may remove; returns from where on. */
-static uint64_t forget(stream_output *output)
+static uint64_t forget(duplex_output *output)
 {
     uint64_t from = output->forgotten;
     if (output->read - from >= FORGET_BATCH)
@@ -126,13 +129,13 @@ static uint64_t forget(stream_output *output)
     return from;
 }
 
-static int build(stream_turn *turn, pq_script *script, pq_error *err)
+static int build(duplex_turn *turn, pq_script *script, pq_error *err)
 {
-    pq_stream *stream = turn->stream;
-    bool level = pq_stream_output_is_level(&stream->out) && pq_stream_output_is_level(&stream->err);
+    pq_duplex *stream = turn->stream;
+    bool level = pq_duplex_output_is_level(&stream->out) && pq_duplex_output_is_level(&stream->err);
     char waits[2] = {turn->waits, '\0'};
     uint64_t out_from = forget(&stream->out), err_from = forget(&stream->err);
-    if (pq_stream_script_begin(script, err) < 0 ||
+    if (pq_duplex_turn_begin(script, err) < 0 ||
         pq_script_add(script, pq_session_dir(stream->session), err) < 0 ||
         pq_script_addf(script, err, "%u", stream->number) < 0 ||
         pq_script_addf(script, err, "%llu", (unsigned long long)turn->number) < 0 ||
@@ -151,8 +154,8 @@ static int build(stream_turn *turn, pq_script *script, pq_error *err)
 
 static void send_turn(void *context)
 {
-    stream_turn *turn = context;
-    pq_stream *stream = turn->stream;
+    duplex_turn *turn = context;
+    pq_duplex *stream = turn->stream;
     pq_script script = {0};
     pq_error err;
     pq_ms quiet = pq_now() - stream->last_news;
@@ -167,10 +170,10 @@ static void send_turn(void *context)
     if (turn->call != NULL)
         return;
     release(turn);
-    pq_stream_fail(stream, &err);
+    pq_duplex_fail(stream, &err);
 }
 
-static void take_turn(pq_stream *stream, stream_turn *turn, char waits)
+static void take_turn(pq_duplex *stream, duplex_turn *turn, char waits)
 {
     if (stream->launcher != NULL)
         pq_call_hold(stream->launcher, true);
@@ -182,24 +185,24 @@ static void take_turn(pq_stream *stream, stream_turn *turn, char waits)
     send_turn(turn);
 }
 
-static char how_to_wait(const pq_stream *stream)
+static char how_to_wait(const pq_duplex *stream)
 {
     if (stream->impatient)
         return 'x';
     if (stream->paused)
         return '-';
-    return stream->state == STREAM_DRAINING ? 'a' : 'w';
+    return stream->state == DUPLEX_DRAINING ? 'a' : 'w';
 }
 
-bool pq_stream_ride(void *context)
+bool pq_duplex_ride(void *context)
 {
-    pq_stream *stream = context;
-    stream_turn *turn = free_turn(stream);
+    pq_duplex *stream = context;
+    duplex_turn *turn = free_turn(stream);
     pq_error err;
-    if (stream->state != STREAM_RUNNING || turn == NULL)
+    if (stream->state != DUPLEX_RUNNING || turn == NULL)
         return false;
     if (pq_input_ride(&stream->input, &turn->piece, &turn->bytes, &err) < 0) {
-        pq_stream_fail(stream, &err);
+        pq_duplex_fail(stream, &err);
         return true;
     }
     turn->rides = true;
@@ -210,17 +213,17 @@ bool pq_stream_ride(void *context)
 
 /* ---- when ---- */
 
-static uint64_t backlog(const stream_output *output)
+static uint64_t backlog(const duplex_output *output)
 {
     return output->told - output->read;
 }
 
-static bool must_forget(const stream_output *output)
+static bool must_forget(const duplex_output *output)
 {
     return output->read - output->forgotten >= FORGET_NOW;
 }
 
-static bool is_due(const pq_stream *stream)
+static bool is_due(const pq_duplex *stream)
 {
     if (must_forget(&stream->out) || must_forget(&stream->err))
         return true;
@@ -233,12 +236,12 @@ static bool is_due(const pq_stream *stream)
 
 static void on_next_turn(void *context)
 {
-    pq_stream_schedule(context);
+    pq_duplex_schedule(context);
 }
 
-void pq_stream_take_turns(pq_stream *stream)
+void pq_duplex_take_turns(pq_duplex *stream)
 {
-    stream_turn *turn = free_turn(stream);
+    duplex_turn *turn = free_turn(stream);
     if (turn != NULL && is_due(stream))
         take_turn(stream, turn, how_to_wait(stream));
     pq_ms left = stream->period - (pq_now() - stream->turn_sent);
@@ -246,9 +249,9 @@ void pq_stream_take_turns(pq_stream *stream)
                    on_next_turn, stream);
 }
 
-void pq_stream_turns_done(pq_stream *stream)
+void pq_duplex_turns_done(pq_duplex *stream)
 {
-    for (size_t i = 0; i < STREAM_TURNS; i++) {
+    for (size_t i = 0; i < DUPLEX_TURNS; i++) {
         pq_timer_stop(&stream->turns[i].timer);
         pq_call_drop(stream->turns[i].call);
         stream->turns[i].call = NULL;
