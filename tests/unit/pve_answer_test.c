@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "transport/cluster/guests.h"
 #include "transport/pve/answer.h"
-#include "transport/pve/resources.h"
 
 static pq_json *parse(const char *text)
 {

@@ -150,7 +150,7 @@ static void leave_node(pq_agent_op *op)
 /* Forgets what is under way; what was sent may still happen. */
 static void let_go(pq_agent_op *op)
 {
-    pq_place_wait_stop(&op->wait);
+    pq_ssh_list_wait_stop(&op->wait);
     pq_defer_stop(&op->defer);
     pq_timer_stop(&op->timer);
     pq_ssh_command_drop(op->command);
@@ -235,14 +235,31 @@ void pq_ssh_op_fail_later(pq_agent_op *op)
 static int take_place(pq_agent_op *op, pq_error *err)
 {
     pq_ssh_vm *agent = op->agent;
-    const pq_place *place = NULL;
-    if (pq_places_find(&agent->ssh->places, agent->vm, agent->given_node, &place, err) < 0)
+    const pq_guest *guest = NULL;
+    if (pq_guests_find(&agent->ssh->list.guests, agent->vm, agent->given_node, &guest, err) < 0)
         return -1;
-    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, place->node, err);
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, guest->node, err);
     if (node == NULL)
         return -1;
-    pq_ssh_vm_place(agent, node, place->vmid, place->name);
+    pq_ssh_vm_place(agent, node, guest->vmid, guest->name);
     pq_log(PQ_LOG_INFO, "found %s", agent->name);
+    return 0;
+}
+
+/* Without a list, a node that was named is looked for by its name. */
+static int take_given_place(pq_agent_op *op, const pq_error *lookup)
+{
+    pq_ssh_vm *agent = op->agent;
+    pq_error ignored;
+    int64_t vmid;
+    if (agent->given_node == NULL || !pq_vm_is_id(agent->vm, &vmid))
+        return -1;
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, agent->given_node, &ignored);
+    if (node == NULL)
+        return -1;
+    pq_log(PQ_LOG_INFO, "node %s is taken for a host of that name: %s", agent->given_node,
+           lookup->text);
+    pq_ssh_vm_place(agent, node, vmid, NULL);
     return 0;
 }
 
@@ -252,13 +269,15 @@ static void located(void *context, const pq_error *lookup)
     pq_error err;
     if (lookup != NULL && op->relocated) {
         pq_ssh_op_fail(op, &op->failure);
+    } else if (lookup != NULL && take_given_place(op, lookup) == 0) {
+        enqueue(op);
     } else if (lookup != NULL) {
         err = *lookup;
         pq_error_prefix(&err, "finding VM '%s': ", op->agent->vm);
         pq_ssh_op_fail(op, &err);
     } else if (take_place(op, &err) == 0) {
         enqueue(op);
-    } else if (op->agent->ssh->listed_at_us < op->started_us) {
+    } else if (op->agent->ssh->list.listed_at_us < op->started_us) {
         locate(op, op->started_us);
     } else {
         pq_ssh_op_fail(op, &err);
@@ -269,7 +288,7 @@ static void locate(pq_agent_op *op, int64_t not_before_us)
 {
     if (op->state != PQ_SSH_OP_LOCATING)
         pq_ssh_op_set_state(op, PQ_SSH_OP_LOCATING);
-    pq_place_wait_start(op->agent->ssh, &op->wait, not_before_us, located, op);
+    pq_ssh_list_wait_start(&op->agent->ssh->list, &op->wait, not_before_us, located, op);
 }
 
 /* The VM is not on op->node, which was a guess or was true once. */

@@ -71,7 +71,7 @@ struct pq_agent_op {
     bool relocated;
     pq_ssh_command *command;
     pq_relay_call *call;
-    pq_place_wait wait;
+    pq_ssh_list_wait wait;
     pq_timer timer;
     pq_defer defer;
     pq_error failure; /* to report in state FAILING */

@@ -204,10 +204,13 @@ void pq_ssh_vm_place(pq_ssh_vm *agent, pq_ssh_node *node, int64_t vmid, const ch
              node->name[0] != '\0' ? node->name : pq_ssh_session_name(node->session));
 }
 
+/* Where the VM may be, as far as that is known without asking. */
 static int place_given(pq_ssh_vm *agent, int64_t vmid, pq_error *err)
 {
     pq_ssh *ssh = agent->ssh;
     pq_ssh_node *node = ssh->entry;
+    if (agent->given_node != NULL && !pq_ssh_node_is_known(ssh, agent->given_node))
+        return 0;
     if (agent->given_node != NULL) {
         node = pq_ssh_node_get(ssh, agent->given_node, err);
         if (node == NULL)
@@ -230,11 +233,9 @@ static int init_agent(pq_ssh_vm *agent, pq_ssh *ssh, const char *vm, const char 
     agent->given_node = node != NULL ? strdup(node) : NULL;
     if (agent->vm == NULL || (node != NULL && agent->given_node == NULL))
         return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    if (pq_place_is_id(vm, &vmid))
-        return place_given(agent, vmid, err);
     pq_error_clean(clean, sizeof clean, vm, strlen(vm));
     snprintf(agent->name, sizeof agent->name, "VM '%s'", clean);
-    return 0;
+    return pq_vm_is_id(vm, &vmid) ? place_given(agent, vmid, err) : 0;
 }
 
 pq_agent *pq_ssh_agent(pq_ssh *ssh, const char *vm, const char *node, pq_error *err)
@@ -244,11 +245,11 @@ pq_agent *pq_ssh_agent(pq_ssh *ssh, const char *vm, const char *node, pq_error *
         pq_fail(err, PQ_E_USAGE, "no VM was named");
         return NULL;
     }
-    if (pq_place_is_id(vm, &vmid) && vmid == 0) {
+    if (pq_vm_is_id(vm, &vmid) && vmid == 0) {
         pq_fail(err, PQ_E_USAGE, "'%s' cannot be the id of a VM", vm);
         return NULL;
     }
-    if (node != NULL && !pq_place_is_node(node)) {
+    if (node != NULL && !pq_is_node_name(node)) {
         pq_fail(err, PQ_E_USAGE, "'%s' cannot be the name of a node", node);
         return NULL;
     }

@@ -57,6 +57,9 @@ pq_ssh *pq_ssh_new(pq_loop *loop, const pq_ssh_options *options, pq_error *err);
 /* All agents were freed before. */
 void pq_ssh_free(pq_ssh *ssh);
 
+/* The cluster's guests as the host that was given lists them, for agents and others; list.h. */
+struct pq_ssh_list *pq_ssh_get_list(pq_ssh *ssh);
+
 /* An agent for a VM named by id ("100") or name ("web"), on `node` or, with NULL, wherever it is.
  * Nothing is asked yet. Fails with USAGE for what cannot be a VM or a node, CONFIG if no node is
  * known to ask, or NOMEM. */
