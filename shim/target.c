@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shim/fallback.h"
+#include "shim/guide.h"
 #include "shim/ways.h"
 #include "transport/base/log.h"
 
@@ -13,6 +14,7 @@ typedef struct pq_endpoint {
     pq_ways ways;
     pq_pve *pve; /* NULL: only over SSH */
     pq_ssh *ssh; /* NULL: only by the API */
+    pq_guide guide;
 } pq_endpoint;
 
 typedef struct pq_target {
@@ -72,6 +74,8 @@ static int open_ways(pq_endpoint *endpoint, pq_loop *loop, pq_error *err)
         return -1;
     if (ways->over_ssh && (endpoint->ssh = pq_ssh_new(loop, &ways->ssh.options, err)) == NULL)
         return -1;
+    if (endpoint->pve != NULL && endpoint->ssh != NULL)
+        pq_guide_init(&endpoint->guide, endpoint->pve, endpoint->ssh);
     return 0;
 }
 
@@ -118,16 +122,22 @@ static void target_free(pq_target *target)
     free(target);
 }
 
+static void api_closed(void *context, const pq_error *err)
+{
+    pq_endpoint *endpoint = context;
+    endpoint->guide.answers |= err->code == PQ_E_PERMISSION;
+}
+
 static pq_agent *open_agent(const pq_target *target, pq_error *err)
 {
-    const pq_endpoint *endpoint = target->endpoint;
+    pq_endpoint *endpoint = target->endpoint;
     if (endpoint->pve == NULL)
         return pq_ssh_agent(endpoint->ssh, target->vm, target->node, err);
     pq_agent *agent = pq_pve_agent(endpoint->pve, target->vm, target->node, err);
     if (endpoint->ssh == NULL || agent == NULL)
         return agent;
     return pq_fallback_agent(agent, pq_ssh_agent(endpoint->ssh, target->vm, target->node, err),
-                             err);
+                             api_closed, endpoint, err);
 }
 
 static int open_session(pq_target *target, pq_error *err)

@@ -22,19 +22,7 @@ for _folder in (_INTEGRATION, _INTEGRATION / "client", _INTEGRATION / "tests"):
 
 import lab  # noqa: E402
 import program  # noqa: E402
-
-
-def environment(of: lab.Lab, method: str) -> dict[str, str]:
-    """What leads over SSH to a lab's nodes, as root with a key."""
-    ssh = of.ssh
-    return {
-        "PVE_QGA_VIA": "ssh",
-        "PVE_QGA_SSH_METHOD": method,
-        "PROXMOX_VE_SSH_PORT": str(ssh["port"]),
-        "PROXMOX_VE_SSH_KNOWN_HOSTS": ssh["known_hosts"],
-        "PROXMOX_VE_SSH_PRIVATE_KEY": Path(ssh["keys"]["ed25519"]["file"]).read_text(encoding="ascii"),
-    }
-
+from ssh_environment import environment  # noqa: E402
 
 METHOD = os.environ.get("PVE_QGA_TEST_METHOD", "socket")
 _CALLS_OF_QM = {"exec": "qm-exec", "exec-status": "qm-exec-status", "ping": "qm-cmd", "*": "*"}

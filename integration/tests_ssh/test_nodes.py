@@ -32,6 +32,19 @@ def test_a_named_node_without_a_list(make: Make) -> None:
     assert given.run("exec", "--node=pve2", "101", "echo", "a").succeeded().stdout == b"a\n"
 
 
+@pytest.mark.parametrize("more", [{"/": ["Sys.Audit"]}, {}], ids=["cluster-status", "network"])
+def test_the_api_knows_what_the_node_does_not_tell(make: Make, lab: Lab, more: dict[str, list[str]]) -> None:
+    """A token that may look but not run anything, and a login that may run qm alone."""
+    token = lab.add_token(f"lab@pve!look{len(more)}", {"/vms": ["VM.Audit"], **more})
+    api = {"PROXMOX_USER": token["token_id"], "PROXMOX_TOKEN_SECRET": token["token_secret"]}
+    program = make("qm", PVE_QGA_VIA="auto", **{NAME: "pve-qm"}, **api)
+    for vm, options in (("db", []), ("101", []), ("101", ["--node=pve2"])):
+        result = program.run("exec", *options, vm, "echo", "a")
+        assert (result.status, result.stdout) == (0, b"a\n"), result.stderr
+        assert "VM.GuestAgent.Unrestricted" in result.complaint and "going on over SSH" in result.complaint
+    assert lab.counters()["requests"].get("network", 0) == (0 if more else 3)
+
+
 def test_given_addresses_go_before_those_that_are_told(make: Make, lab: Lab) -> None:
     program = make("socket", **{NODES: "pve2=127.0.0.2:1,pve3=127.0.0.3"})
     program.shell(101, "true").failed("127.0.0.2:1")

@@ -9,8 +9,8 @@ import pytest
 
 from lab import Lab
 from noise import noise
-from over_ssh import environment
 from program import Program
+from ssh_environment import environment
 
 GUEST = 100
 

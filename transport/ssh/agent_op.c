@@ -151,6 +151,9 @@ static void leave_node(pq_agent_op *op)
 static void let_go(pq_agent_op *op)
 {
     pq_ssh_list_wait_stop(&op->wait);
+    if (op->search != NULL)
+        op->agent->ssh->guide.stop(op->search);
+    op->search = NULL;
     pq_defer_stop(&op->defer);
     pq_timer_stop(&op->timer);
     pq_ssh_command_drop(op->command);
@@ -238,7 +241,7 @@ static int take_place(pq_agent_op *op, pq_error *err)
     const pq_guest *guest = NULL;
     if (pq_guests_find(&agent->ssh->list.guests, agent->vm, agent->given_node, &guest, err) < 0)
         return -1;
-    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, guest->node, err);
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, guest->node, "", err);
     if (node == NULL)
         return -1;
     pq_ssh_vm_place(agent, node, guest->vmid, guest->name);
@@ -246,35 +249,65 @@ static int take_place(pq_agent_op *op, pq_error *err)
     return 0;
 }
 
-/* Without a list, a node that was named is looked for by its name. */
-static int take_given_place(pq_agent_op *op, const pq_error *lookup)
+/* A place that the guide has told, or that was given. */
+static void go_to(pq_agent_op *op, int64_t vmid, const char *name, const char *address)
 {
     pq_ssh_vm *agent = op->agent;
-    pq_error ignored;
-    int64_t vmid;
-    if (agent->given_node == NULL || !pq_vm_is_id(agent->vm, &vmid))
-        return -1;
-    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, agent->given_node, &ignored);
-    if (node == NULL)
-        return -1;
-    pq_log(PQ_LOG_INFO, "node %s is taken for a host of that name: %s", agent->given_node,
-           lookup->text);
+    pq_error err;
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, name, address, &err);
+    if (node == NULL) {
+        pq_ssh_op_fail(op, &err);
+        return;
+    }
     pq_ssh_vm_place(agent, node, vmid, NULL);
-    return 0;
+    pq_log(PQ_LOG_INFO, "found %s at %s without a list of guests: %s", agent->name,
+           pq_ssh_session_name(node->session), op->unlisted.text);
+    enqueue(op);
+}
+
+/* Nobody knows: a node that was named is looked for by its name. */
+static void go_without_list(pq_agent_op *op)
+{
+    const pq_ssh_vm *agent = op->agent;
+    int64_t vmid;
+    if (op->relocated) {
+        pq_ssh_op_fail(op, &op->failure);
+    } else if (agent->given_node != NULL && pq_vm_is_id(agent->vm, &vmid)) {
+        go_to(op, vmid, agent->given_node, "");
+    } else {
+        pq_error_prefix(&op->unlisted, "finding VM '%s': ", agent->vm);
+        pq_ssh_op_fail(op, &op->unlisted);
+    }
+}
+
+static void guided(void *context, const pq_error *err, int64_t vmid, const char *node,
+                   const char *address)
+{
+    pq_agent_op *op = context;
+    op->search = NULL;
+    if (err == NULL)
+        go_to(op, vmid, node, address);
+    else
+        go_without_list(op);
+}
+
+static bool ask_guide(pq_agent_op *op)
+{
+    const pq_ssh_vm *agent = op->agent;
+    const pq_ssh_guide *guide = &agent->ssh->guide;
+    if (guide->start != NULL)
+        op->search = guide->start(guide->context, agent->vm, agent->given_node, guided, op);
+    return op->search != NULL;
 }
 
 static void located(void *context, const pq_error *lookup)
 {
     pq_agent_op *op = context;
     pq_error err;
-    if (lookup != NULL && op->relocated) {
-        pq_ssh_op_fail(op, &op->failure);
-    } else if (lookup != NULL && take_given_place(op, lookup) == 0) {
-        enqueue(op);
-    } else if (lookup != NULL) {
-        err = *lookup;
-        pq_error_prefix(&err, "finding VM '%s': ", op->agent->vm);
-        pq_ssh_op_fail(op, &err);
+    if (lookup != NULL) {
+        op->unlisted = *lookup;
+        if (!ask_guide(op))
+            go_without_list(op);
     } else if (take_place(op, &err) == 0) {
         enqueue(op);
     } else if (op->agent->ssh->list.listed_at_us < op->started_us) {

@@ -212,7 +212,7 @@ static int place_given(pq_ssh_vm *agent, int64_t vmid, pq_error *err)
     if (agent->given_node != NULL && !pq_ssh_node_is_known(ssh, agent->given_node))
         return 0;
     if (agent->given_node != NULL) {
-        node = pq_ssh_node_get(ssh, agent->given_node, err);
+        node = pq_ssh_node_get(ssh, agent->given_node, "", err);
         if (node == NULL)
             return -1;
     }

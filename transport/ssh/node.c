@@ -105,9 +105,9 @@ bool pq_ssh_node_is_known(const pq_ssh *ssh, const char *name)
            is_entry(ssh, name) || ssh->entry == NULL;
 }
 
-pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, pq_error *err)
+pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, const char *address, pq_error *err)
 {
-    char address[256], listed[PQ_ADDRESS_SIZE];
+    char given[256], listed[PQ_ADDRESS_SIZE];
     uint16_t port;
     if (ssh->entry != NULL && ssh->entry->name[0] == '\0' &&
         (strcmp(ssh->list.node, name) == 0 || is_entry(ssh, name)))
@@ -115,10 +115,11 @@ pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, pq_error *err)
     pq_ssh_node *known = find(ssh, name);
     if (known != NULL)
         return known;
-    if (find_option(ssh, name, address, &port))
-        return add_node(ssh, name, address, port, err);
-    bool is_listed = pq_address_in_status(ssh->list.status, name, listed);
-    return add_node(ssh, name, is_listed ? listed : name, 0, err);
+    if (find_option(ssh, name, given, &port))
+        return add_node(ssh, name, given, port, err);
+    if (pq_address_in_status(ssh->list.status, name, listed))
+        address = listed;
+    return add_node(ssh, name, address[0] != '\0' ? address : name, 0, err);
 }
 
 /* ---- the backend ---- */
@@ -197,6 +198,11 @@ void pq_ssh_free(pq_ssh *ssh)
     }
     pq_secret_done(&ssh->proxy_userpwd);
     free(ssh);
+}
+
+void pq_ssh_set_guide(pq_ssh *ssh, const pq_ssh_guide *guide)
+{
+    ssh->guide = *guide;
 }
 
 pq_ssh_list *pq_ssh_get_list(pq_ssh *ssh)

@@ -2,8 +2,8 @@
  * The nodes of a cluster.   (transport/ssh, private)
  *
  * A node's address: what the option gives it, the host that was given if its name begins with the
- * node's or the node says that it is it, what the cluster's status says, or else the node's name.
- * Host keys are looked for under the address.
+ * node's or the node says that it is it, what the cluster's status says, or the guide, or else the
+ * node's name. Host keys are looked for under the address.
  */
 #pragma once
 
@@ -32,13 +32,15 @@ struct pq_ssh {
     pq_ssh_node *entry; /* the host that was given, or NULL */
 
     pq_ssh_list list;
+    pq_ssh_guide guide; /* all-zero: none */
 };
 
 /* Whether there is no need to ask the cluster for the node's address, or nobody to ask. */
 bool pq_ssh_node_is_known(const pq_ssh *ssh, const char *name);
 
-/* The node of that name, made if it is new. NULL with CONFIG or NOMEM. */
-pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, pq_error *err);
+/* The node of that name, made if it is new: at `address` if that is not "" and no option gives it
+ * another one. NULL with NOMEM. */
+pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, const char *address, pq_error *err);
 
 /* Whether `text` has the form NODE=ADDRESS[:PORT], IPv6 in brackets. Fills what is not NULL. */
 bool pq_ssh_node_option(const char *text, char name[PQ_NODE_NAME_MAX + 1], char address[256],
