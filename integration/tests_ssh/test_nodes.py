@@ -32,6 +32,14 @@ def test_a_named_node_without_a_list(make: Make) -> None:
     assert given.run("exec", "--node=pve2", "101", "echo", "a").succeeded().stdout == b"a\n"
 
 
+def test_many_commands_at_once_on_another_node(make: Make, method: str) -> None:
+    """All but the first ones still wait for their turn on the wrong node when that one is found to be wrong."""
+    for _ in range(3):
+        with make(method).serve(vm=101) as client:
+            requests = [client.start_command(f"echo {number}", live=False) for number in range(30)]
+            assert [request.result().stdout for request in requests] == [b"%d\n" % number for number in range(30)]
+
+
 @pytest.mark.parametrize("more", [{"/": ["Sys.Audit"]}, {}], ids=["cluster-status", "network"])
 def test_the_api_knows_what_the_node_does_not_tell(make: Make, lab: Lab, more: dict[str, list[str]]) -> None:
     """A token that may look but not run anything, and a login that may run qm alone."""

@@ -143,6 +143,8 @@ static void leave_node(pq_agent_op *op)
     node->in_flight--;
     op->agent->in_flight--;
     run_queue(node);
+    if (op->agent->node != NULL && op->agent->node != node)
+        run_queue(op->agent->node);
 }
 
 /* ---- the end ---- */
@@ -324,19 +326,29 @@ static void locate(pq_agent_op *op, int64_t not_before_us)
     pq_ssh_list_wait_start(&op->agent->ssh->list, &op->wait, not_before_us, located, op);
 }
 
-/* The VM is not on op->node, which was a guess or was true once. */
-static void relocate(pq_agent_op *op, const pq_error *err)
+static void go_elsewhere(pq_agent_op *op, int64_t not_before_us)
 {
-    bool known = op->agent->node != NULL && op->agent->node != op->node;
-    op->relocated = true;
-    op->failure = *err;
-    if (!known)
-        op->agent->node = NULL;
     leave_node(op);
-    if (known)
+    if (op->agent->node != NULL)
         enqueue(op);
     else
-        locate(op, op->sent_us);
+        locate(op, not_before_us);
+}
+
+/* The VM is not on op->node, which was a guess or was true once. What waits there for its turn
+ * would wait for ever when nothing else of the VM is left there. */
+static void relocate(pq_agent_op *op, const pq_error *err)
+{
+    const pq_ssh_node *left = op->node;
+    int64_t sent_us = op->sent_us;
+    op->relocated = true;
+    op->failure = *err;
+    if (op->agent->node == left)
+        op->agent->node = NULL;
+    for (pq_agent_op *other = op->agent->ops; other != NULL; other = other->next)
+        if (other->state == PQ_SSH_OP_QUEUED && other->node == left)
+            go_elsewhere(other, sent_us);
+    go_elsewhere(op, sent_us);
 }
 
 /* ---- refusals ---- */
