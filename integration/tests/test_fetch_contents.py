@@ -57,6 +57,7 @@ def test_text_is_packed(program: Program, lab: Lab, remote: Remote, tmp_path: Pa
     assert commands["guest-exec"] > 3, "more than the opening, the checksum and the close"
 
 
+@pytest.mark.ways("api", "qm", why="an agent on a socket reads as fast as some guests pack")
 @pytest.mark.parametrize("vmid", [WEB, ALPINE], ids=["dash", "busybox"])
 def test_zeros_cost_next_to_nothing(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid: int) -> None:
     with lab.guest(vmid).path(f"{remote(vmid)}/file").open("wb") as file:

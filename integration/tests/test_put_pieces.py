@@ -149,6 +149,7 @@ def test_holes(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid:
 # ---- memory ----
 
 
+@pytest.mark.ways("api", "socket", why="each call of qm carries 1.75 MiB")
 @pytest.mark.parametrize("kind", ["noise", "text", "zeros"])
 def test_memory_does_not_grow_with_the_file(
     program: Program, lab: Lab, remote: Remote, tmp_path: Path, kind: str
