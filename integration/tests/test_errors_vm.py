@@ -25,6 +25,7 @@ def test_name_and_id(program: Program) -> None:
     assert program.exec("web", "echo", "by name").succeeded().stdout == b"by name\n"
 
 
+@pytest.mark.ways("api", why="over SSH it is the VM that is not there")
 def test_unknown_node(program: Program) -> None:
     refused(program, "node-unknown", "pve9", node="pve9")
 
