@@ -49,6 +49,7 @@ def fetch_back(program: Program, vmid: int, path: str, tmp_path: Path, content: 
 # ---- packed reading ----
 
 
+@pytest.mark.ways("api", why="an agent on a socket reads as fast as some guests pack")
 @pytest.mark.parametrize("vmid", [WEB, BASH, ALPINE], ids=["dash", "bash", "busybox"])
 def test_text_is_packed(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid: int) -> None:
     content = text(12 * MIB)
