@@ -13,6 +13,8 @@ typedef struct fallback {
     pq_agent *first, *second;
     bool first_works;
     bool first_closed;
+    pq_fallback_fn closed;
+    void *context;
     pq_agent_op *ops;
 } fallback;
 
@@ -133,8 +135,10 @@ static bool goes_on(pq_agent_op *op, const pq_error *err)
         both->first_works = true;
     if (err == NULL || both->first_works || !pq_fallback_is_closed(err))
         return false;
-    if (!both->first_closed)
+    if (!both->first_closed) {
         pq_log(PQ_LOG_WARNING, "%s; going on over SSH", err->text);
+        both->closed(both->context, err);
+    }
     both->first_closed = true;
     send_op(op);
     return true;
@@ -339,7 +343,8 @@ static const pq_agent_ops ops = {
     .free = free_agent,
 };
 
-pq_agent *pq_fallback_agent(pq_agent *first, pq_agent *second, pq_error *err)
+pq_agent *pq_fallback_agent(pq_agent *first, pq_agent *second, pq_fallback_fn closed, void *context,
+                            pq_error *err)
 {
     fallback *both = first != NULL && second != NULL ? calloc(1, sizeof *both) : NULL;
     if (both == NULL) {
@@ -352,5 +357,7 @@ pq_agent *pq_fallback_agent(pq_agent *first, pq_agent *second, pq_error *err)
     both->agent.ops = &ops;
     both->first = first;
     both->second = second;
+    both->closed = closed;
+    both->context = context;
     return &both->agent;
 }

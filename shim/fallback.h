@@ -11,8 +11,11 @@
 #include "transport/agent.h"
 
 /* Takes both over, even on failure; either may be NULL with *err filled, which is the failure then.
- * Fails with NOMEM. */
-pq_agent *pq_fallback_agent(pq_agent *first, pq_agent *second, pq_error *err);
+ * Once the first way has shown that it is closed, `closed` is called with the reason. Fails with
+ * NOMEM. */
+typedef void (*pq_fallback_fn)(void *context, const pq_error *err);
+pq_agent *pq_fallback_agent(pq_agent *first, pq_agent *second, pq_fallback_fn closed, void *context,
+                            pq_error *err);
 
 /* Whether an error of the first way means that it is closed. */
 bool pq_fallback_is_closed(const pq_error *err);

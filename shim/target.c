@@ -3,17 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/endpoint.h"
 #include "shim/fallback.h"
-#include "shim/ssh_endpoint.h"
+#include "shim/guide.h"
+#include "shim/ways.h"
 #include "transport/base/log.h"
-
-/* What an endpoint is, or would be. */
-typedef struct pq_ways {
-    bool api, over_ssh;
-    pq_pve_options options;
-    pq_ssh_endpoint ssh;
-} pq_ways;
 
 typedef struct pq_endpoint {
     struct pq_endpoint *next;
@@ -21,6 +14,7 @@ typedef struct pq_endpoint {
     pq_ways ways;
     pq_pve *pve; /* NULL: only over SSH */
     pq_ssh *ssh; /* NULL: only by the API */
+    pq_guide guide;
 } pq_endpoint;
 
 typedef struct pq_target {
@@ -66,40 +60,22 @@ static void endpoint_free(pq_endpoint *endpoint)
 {
     pq_pve_free(endpoint->pve);
     pq_ssh_free(endpoint->ssh);
-    pq_ssh_endpoint_done(&endpoint->ways.ssh);
+    pq_ways_done(&endpoint->ways);
     pq_config_free(endpoint->config);
     free(endpoint);
-}
-
-static int read_ways(pq_config *config, pq_ways *ret, pq_error *err)
-{
-    const char *via = pq_config_text(config, PQ_OPT_VIA);
-    ret->api = strcmp(via, "ssh") != 0;
-    ret->over_ssh = strcmp(via, "api") != 0;
-    if (ret->api && pq_endpoint_read(config, &ret->options, err) < 0) {
-        if (!ret->over_ssh || err->code != PQ_E_CONFIG)
-            return -1;
-        ret->api = false; /* nothing to log in there with */
-    }
-    return ret->over_ssh ? pq_ssh_endpoint_read(config, &ret->ssh, err) : 0;
-}
-
-static bool same_ways(const pq_ways *a, const pq_ways *b)
-{
-    return a->api == b->api && a->over_ssh == b->over_ssh &&
-           (!a->api || pq_endpoint_equal(&a->options, &b->options)) &&
-           (!a->over_ssh || pq_ssh_endpoint_equal(&a->ssh, &b->ssh));
 }
 
 static int open_ways(pq_endpoint *endpoint, pq_loop *loop, pq_error *err)
 {
     pq_ways *ways = &endpoint->ways;
-    if (read_ways(endpoint->config, ways, err) < 0)
+    if (pq_ways_read(endpoint->config, ways, err) < 0)
         return -1;
     if (ways->api && (endpoint->pve = pq_pve_new(loop, &ways->options, err)) == NULL)
         return -1;
     if (ways->over_ssh && (endpoint->ssh = pq_ssh_new(loop, &ways->ssh.options, err)) == NULL)
         return -1;
+    if (endpoint->pve != NULL && endpoint->ssh != NULL)
+        pq_guide_init(&endpoint->guide, endpoint->pve, endpoint->ssh);
     return 0;
 }
 
@@ -124,13 +100,13 @@ static pq_endpoint *endpoint_get(pq_targets *targets, pq_config *config, pq_erro
 {
     pq_ways ways = {0};
     pq_endpoint *found = NULL;
-    int failed = read_ways(config, &ways, err);
+    int failed = pq_ways_read(config, &ways, err);
     if (failed == 0) {
         found = targets->endpoints;
-        while (found != NULL && !same_ways(&found->ways, &ways))
+        while (found != NULL && !pq_ways_equal(&found->ways, &ways))
             found = found->next;
     }
-    pq_ssh_endpoint_done(&ways.ssh);
+    pq_ways_done(&ways);
     return failed == 0 && found == NULL ? endpoint_new(targets, config, err) : found;
 }
 
@@ -146,16 +122,22 @@ static void target_free(pq_target *target)
     free(target);
 }
 
+static void api_closed(void *context, const pq_error *err)
+{
+    pq_endpoint *endpoint = context;
+    endpoint->guide.answers |= err->code == PQ_E_PERMISSION;
+}
+
 static pq_agent *open_agent(const pq_target *target, pq_error *err)
 {
-    const pq_endpoint *endpoint = target->endpoint;
+    pq_endpoint *endpoint = target->endpoint;
     if (endpoint->pve == NULL)
         return pq_ssh_agent(endpoint->ssh, target->vm, target->node, err);
     pq_agent *agent = pq_pve_agent(endpoint->pve, target->vm, target->node, err);
     if (endpoint->ssh == NULL || agent == NULL)
         return agent;
     return pq_fallback_agent(agent, pq_ssh_agent(endpoint->ssh, target->vm, target->node, err),
-                             err);
+                             api_closed, endpoint, err);
 }
 
 static int open_session(pq_target *target, pq_error *err)

@@ -111,8 +111,12 @@ class Lab:
         return answer["result"]
 
     def counters(self) -> dict[str, Any]:
-        """Requests by kind, acts in guests, connections, bytes, peaks of calls in flight."""
+        """Requests by kind, acts in guests, connections, bytes, peaks of calls in flight, and ``agents``."""
         return dict(self.ask("counters"))
+
+    def agents(self) -> dict[str, Any]:
+        """What reached the agents of all socket guests, by any way: ``commands`` by name, ``bytes_in``, ``bytes_out``."""
+        return dict(self.counters()["agents"])
 
     def reset_counters(self) -> None:
         """Forget counters and the request log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +107,23 @@ class Cluster:
         if node not in self.daemons:
             raise GuestError(f"the lab has no node {node}")
         self.vm(vmid).node = node
+
+    def agent_traffic(self) -> dict[str, Any]:
+        """What reached the agents of all guests that have a relay, and came back."""
+        commands: Counter[str] = Counter()
+        bytes_in = bytes_out = 0
+        for vm in self.vms():
+            if vm.guest is not None:
+                named, to_agent, from_agent = vm.guest.traffic.counts()
+                commands += named
+                bytes_in += to_agent
+                bytes_out += from_agent
+        return {"commands": dict(commands), "bytes_in": bytes_in, "bytes_out": bytes_out}
+
+    def reset_agent_traffic(self) -> None:
+        for vm in self.vms():
+            if vm.guest is not None:
+                vm.guest.traffic.reset()
 
     def close(self) -> None:
         for vm in self.vms():

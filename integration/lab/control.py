@@ -33,10 +33,11 @@ class Operations(NodeOperations):
         return self._lab.describe()
 
     def counters(self) -> Any:
-        return self._lab.observer.counters()
+        return {**self._lab.observer.counters(), "agents": self._lab.cluster.agent_traffic()}
 
     def reset_counters(self) -> None:
         self._lab.observer.reset()
+        self._lab.cluster.reset_agent_traffic()
 
     def log(self) -> Any:
         return self._lab.observer.log()

@@ -32,6 +32,11 @@ GUESTS = (WEB, BASH, ALPINE, REAL, NOBASE64, BARE, FULL, MOVER)
 """Those that can be looked into."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    text = "ways(api, qm, socket, why): the ways to the agent that the test is about; all without this mark"
+    config.addinivalue_line("markers", text)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not PROGRAM.exists():
         raise pytest.UsageError(f"{PROGRAM} is not built; integration/run-tests does all that is needed")

@@ -13,6 +13,8 @@ from lab import Lab
 from noise import noise
 from program import Program
 
+pytestmark = pytest.mark.ways("api", why="counts the API's calls")
+
 AGENT_CALLS = ("exec", "exec-status", "file-read", "file-write", "agent-ping", "ping")
 MIB = 1024 * 1024
 
@@ -87,6 +89,8 @@ def test_calls_in_flight_are_bounded(program: Program, lab: Lab) -> None:
         requests = [client.start_command("cat", vm=vm, stdin=noise(200_000)) for vm in (WEB, BASH, ALPINE) * 10]
         for request in requests:
             assert request.result().stdout == noise(200_000)
+        requests = [client.start_command("true", vm=vm, live=False) for vm in (WEB, BASH, ALPINE) * 34]
+        assert all(request.result().exit_code == 0 for request in requests)
     peaks = lab.counters()["peak_in_flight"]
     assert peaks and max(peaks.values()) <= 3, peaks
 

@@ -116,6 +116,7 @@ class Raw:
 # ---- sharing ----
 
 
+@pytest.mark.ways("api", why="counts the API's calls and logins")
 def test_ten_clients_at_once_make_one_server(shared: Program, lab: Lab) -> None:
     login = next(entry for entry in lab.info["users"] if entry["user"] == "lab@pve")
     program = shared.having(PROXMOX_USER="lab@pve", PROXMOX_PASSWORD=login["password"], PROXMOX_TOKEN_SECRET=None)
@@ -136,6 +137,7 @@ def test_ten_clients_at_once_make_one_server(shared: Program, lab: Lab) -> None:
     assert counters["peak_in_flight"]["vm 100"] <= 3
 
 
+@pytest.mark.ways("api", why="counts the API's calls")
 def test_second_conversation_pays_for_its_commands_only(shared: Program, lab: Lab) -> None:
     with shared.serve(vm=WEB) as client:
         client.exec_command("true")
@@ -178,6 +180,7 @@ def test_each_conversation_has_its_own_configuration(shared: Program, directory:
         assert finish(one.process).status == 0 and finish(two.process).status == 0
 
 
+@pytest.mark.ways("api", why="about the API's secrets")
 def test_server_and_secrets_in_hello(shared: Program, lab: Lab) -> None:
     """Nothing of them is known when the process starts, so that all such clients meet."""
     names = ("PROXMOX_HOST", "PROXMOX_PORT", "PROXMOX_CA_FILE", "PROXMOX_USER", "PROXMOX_TOKEN_SECRET")
@@ -251,6 +254,7 @@ def test_slow_reader_stops_itself_only(shared: Program) -> None:
         assert finish(slow.process).status == 0
 
 
+@pytest.mark.ways("api", why="the line is about the API's certificate")
 def test_log_lines_reach_the_clients(shared: Program) -> None:
     program = shared.having(PROXMOX_VERIFY_SSL="no", PROXMOX_CA_FILE=None)
     heard: list[list[str]] = [[], []]
@@ -546,6 +550,7 @@ def test_another_version(shared: Program, directory: Path) -> None:
     (directory / name).unlink()
 
 
+@pytest.mark.ways("api", why="about the API's secrets")
 def test_other_secrets(shared: Program, lab: Lab) -> None:
     wrong = shared.having(PROXMOX_TOKEN_SECRET="00000000-0000-0000-0000-000000000000")
     with shared.serve(vm=WEB) as client:

@@ -55,6 +55,7 @@ def test_20_mebibytes(program: Program, remote: Callable[[int], str], tmp_path: 
     copy_both_ways(program, WEB, remote(WEB), tmp_path, noise(20 * MIB))
 
 
+@pytest.mark.ways("api", "socket", why="qm would take minutes")
 def test_256_mebibytes_in_constant_memory(
     program: Program, lab: Lab, remote: Callable[[int], str], tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 def test_missing_local_file(program: Program, lab: Lab, tmp_path: Path) -> None:
     program.put(WEB, tmp_path / "no-such", "/tmp/x").failed("no-such", "No such file")
-    assert lab.counters()["requests_total"] == 0, "nothing is asked of the server"
+    assert lab.agents()["commands"] == {} and lab.counters()["requests_total"] == 0, "nothing is asked of the server"
 
 
 def test_unreadable_local_file(program: Program, lab: Lab, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_put_interrupted(
     there.write_bytes(b"old")
     (tmp_path / "file").write_bytes(noise(20 * MIB))
     with ended(program.start("put", str(WEB), tmp_path / "file", f"{remote(WEB)}/file")) as process:
-        until(lambda: lab.counters()["requests"].get("exec", 0) > 4, "the put is under way")
+        until(lambda: lab.agents()["commands"].get("guest-exec", 0) > 4, "the put is under way")
         result = finish(process, number)
     assert (result.status, result.stdout, result.stderr) == (128 + number, b"", b"")
     assert os.listdir(there.parent) == ["file"] and there.read_bytes() == b"old"
@@ -145,7 +145,7 @@ def test_fetch_interrupted(
     lab.guest(WEB).path(f"{remote(WEB)}/file").write_bytes(noise(20 * MIB))
     (tmp_path / "file").write_bytes(b"old")
     with ended(program.start("fetch", str(WEB), f"{remote(WEB)}/file", tmp_path / "file")) as process:
-        until(lambda: lab.counters()["requests_total"] > 8, "the fetch is under way")
+        until(lambda: lab.agents()["bytes_out"] > 2 * MIB, "the fetch is under way")
         result = finish(process, number)
     assert (result.status, result.stdout, result.stderr) == (128 + number, b"", b"")
     assert sorted(os.listdir(tmp_path)) == ["file", "home"] and (tmp_path / "file").read_bytes() == b"old"
@@ -169,7 +169,7 @@ def test_file_that_changes_while_it_is_fetched(
     (tmp_path / "file").write_bytes(b"old")
     with program.serve(vm=WEB) as client:
         request = client.start_fetch(f"{remote(WEB)}/file", tmp_path / "file")
-        until(lambda: lab.counters()["requests_total"] > 8, "the fetch is under way")
+        until(lambda: lab.agents()["bytes_out"] > 2 * MIB, "the fetch is under way")
         there.write_bytes(b"\0" * 20 * MIB)
         with pytest.raises(Exception) as raised:
             request.result()

@@ -17,6 +17,8 @@ from pve_qga_client import STREAM, Error
 from refusal import refused
 from relay import Relay
 
+pytestmark = pytest.mark.ways("api", why="about the API's server")
+
 NO_SUCH_HOST = "no-such-host.invalid"
 OTHER_FINGERPRINT = ":".join(["AB"] * 32)
 

@@ -25,6 +25,7 @@ def test_name_and_id(program: Program) -> None:
     assert program.exec("web", "echo", "by name").succeeded().stdout == b"by name\n"
 
 
+@pytest.mark.ways("api", why="over SSH it is the VM that is not there")
 def test_unknown_node(program: Program) -> None:
     refused(program, "node-unknown", "pve9", node="pve9")
 
@@ -33,6 +34,7 @@ def test_wrong_node(program: Program) -> None:
     refused(program, "vm-unknown", str(WEB), node="pve2")
 
 
+@pytest.mark.ways("api", why="counts the API's calls")
 def test_right_node_needs_no_lookup(program: Program, lab: Lab) -> None:
     assert program.run("exec", "--node=pve1", str(WEB), "echo", "ok").succeeded().stdout == b"ok\n"
     assert "resources" not in lab.counters()["requests"]
@@ -79,6 +81,7 @@ def late(lab: Lab) -> Iterator[Callable[[], None]]:
     lab.restart_agent(WEB)
 
 
+@pytest.mark.ways("api", why="the API's answer is made up")
 def test_frozen_filesystems(program: Program, lab: Lab) -> None:
     """What an agent says while a backup has the filesystems frozen."""
     frozen = "Agent error: Command guest-exec has been disabled: the agent is in frozen state"

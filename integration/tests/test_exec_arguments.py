@@ -64,7 +64,7 @@ def test_one_mebibyte_of_command_text(program: Program, lab: Lab, quick_vm: int)
     line = b"x='" + b"0123456789abcdef" * 65536 + b"'; echo ${#x}"
     with program.serve(vm=quick_vm) as client:
         assert client.exec_command(line[: 1024 * 1024 - 20] + b"'; echo ${#x}").stdout == b"1048553\n"
-    assert lab.counters()["requests"]["exec"] < 12
+    assert lab.agents()["commands"]["guest-exec"] < 12
 
 
 def test_arguments_that_fill_the_command_line(program: Program, quick_vm: int) -> None:

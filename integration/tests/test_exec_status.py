@@ -21,6 +21,7 @@ def test_exit_status_in_each_guest(program: Program, vm: int) -> None:
     assert program.shell(vm, "exit 42").status == 42
 
 
+@pytest.mark.ways("api", "socket", why="qm would take minutes")
 def test_every_exit_status(program: Program, quick_vm: int) -> None:
     with program.serve(vm=quick_vm) as client:
         requests = [client.start_command(f"exit {status}", live=False) for status in range(256)]

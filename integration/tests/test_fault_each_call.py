@@ -18,6 +18,8 @@ from lab import Lab
 from noise import noise
 from program import Program, Result
 
+pytestmark = pytest.mark.ways("api", "qm", why="calls can be broken there")
+
 SMALL, LARGE = noise(1000), noise(1024 * 1024)
 RUNS = "/tmp/system-test/runs"
 
@@ -48,6 +50,14 @@ MORE_FAULTS: dict[str, dict[str, Any]] = {
     "truncated-gzip": {"action": "garbage", "garbage": "truncated-gzip"},
 }
 """For a command with output, which uses every kind of call."""
+
+OF_QM = ("cut-before", "cut-after", "cut-mid", "timeout-before", "timeout-after", "not-running", "not-json", "empty")
+
+
+def named(faults: dict[str, dict[str, Any]]) -> list[Any]:
+    """Their names as parameters; what only an HTTP server can do is for the way by the API."""
+    http = pytest.mark.ways("api", why="qm cannot do that")
+    return [name if name in OF_QM else pytest.param(name, marks=http) for name in faults]
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,7 @@ def quick_lab(lab: Lab) -> Iterator[Lab]:
     yield lab
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", named(FAULTS))
 @pytest.mark.parametrize("name", WORKS)
 def test_each_call(
     program: Program, quick_lab: Lab, remote: Callable[[int], str], tmp_path: Path, name: str, fault: str
@@ -119,7 +129,7 @@ def test_each_call(
     each_call(program, quick_lab, remote(WEB), tmp_path, WORKS[name], FAULTS[fault])
 
 
-@pytest.mark.parametrize("fault", MORE_FAULTS)
+@pytest.mark.parametrize("fault", named(MORE_FAULTS))
 def test_each_call_of_a_command(
     program: Program, quick_lab: Lab, remote: Callable[[int], str], tmp_path: Path, fault: str
 ) -> None:

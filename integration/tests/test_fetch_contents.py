@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,8 @@ from program import Program, ended, finish, until
 KIB, MIB = 1024, 1024 * 1024
 
 Remote = Callable[[int], str]
+
+TWICE = pytest.mark.ways("api", why="qm is never run twice for a call")
 
 
 def text(size: int) -> bytes:
@@ -36,38 +37,41 @@ def put_there(lab: Lab, vmid: int, path: str, content: bytes) -> None:
 
 
 def fetch_back(program: Program, vmid: int, path: str, tmp_path: Path, content: bytes) -> dict[str, int]:
-    """Fetch a file that has this content; tells how many calls of each kind that took."""
+    """Fetch a file that has this content; tells how many commands of each kind the agent got."""
     program.lab.reset_counters()
     program.fetch(vmid, path, tmp_path / "back").succeeded()
     assert (tmp_path / "back").read_bytes() == content
     (tmp_path / "back").unlink()
-    calls: dict[str, int] = program.lab.counters()["requests"]
-    return calls
+    commands: dict[str, int] = program.lab.agents()["commands"]
+    return commands
 
 
 # ---- packed reading ----
 
 
+@pytest.mark.ways("api", why="an agent on a socket reads as fast as some guests pack")
 @pytest.mark.parametrize("vmid", [WEB, BASH, ALPINE], ids=["dash", "bash", "busybox"])
 def test_text_is_packed(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid: int) -> None:
     content = text(12 * MIB)
     put_there(lab, vmid, f"{remote(vmid)}/file", content)
-    calls = fetch_back(program, vmid, f"{remote(vmid)}/file", tmp_path, content)
-    assert calls["exec"] > 3, "more than the opening, the checksum and the close"
+    commands = fetch_back(program, vmid, f"{remote(vmid)}/file", tmp_path, content)
+    assert commands["guest-exec"] > 3, "more than the opening, the checksum and the close"
 
 
+@pytest.mark.ways("api", "qm", why="an agent on a socket reads as fast as some guests pack")
 @pytest.mark.parametrize("vmid", [WEB, ALPINE], ids=["dash", "busybox"])
 def test_zeros_cost_next_to_nothing(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid: int) -> None:
     with lab.guest(vmid).path(f"{remote(vmid)}/file").open("wb") as file:
         file.truncate(64 * MIB)
-    calls = fetch_back(program, vmid, f"{remote(vmid)}/file", tmp_path, b"\0" * 64 * MIB)
-    assert calls["exec"] + calls["file-read"] < 40, calls
+    commands = fetch_back(program, vmid, f"{remote(vmid)}/file", tmp_path, b"\0" * 64 * MIB)
+    assert commands["guest-exec"] + commands.get("guest-file-open", 0) < 40, commands
 
 
+@pytest.mark.ways("api", "socket", why="qm reads files by commands")
 def test_noise_is_not_packed(program: Program, lab: Lab, remote: Remote, tmp_path: Path) -> None:
     put_there(lab, WEB, f"{remote(WEB)}/file", noise(6 * MIB))
-    calls = fetch_back(program, WEB, f"{remote(WEB)}/file", tmp_path, noise(6 * MIB))
-    assert calls["exec"] == 2, "the opening and the checksum"
+    commands = fetch_back(program, WEB, f"{remote(WEB)}/file", tmp_path, noise(6 * MIB))
+    assert commands["guest-exec"] == 2, "the opening and the checksum"
 
 
 @pytest.mark.parametrize("profile", ["pve9.2", "pve8"])
@@ -105,11 +109,10 @@ def test_several_fetches_at_a_time(program: Program, lab: Lab, remote: Remote, t
         assert (tmp_path / str(number)).read_bytes() == content
 
 
-@pytest.mark.parametrize("fault", [
-    {"action": "cut-after"}, {"action": "twice"}, {"action": "timeout-after"},
-], ids=lambda fault: fault["action"])  # fmt: skip
+@pytest.mark.ways("api", "qm", why="calls can be broken there")
+@pytest.mark.parametrize("action", ["cut-after", pytest.param("twice", marks=TWICE), "timeout-after"])
 def test_fault_at_each_call(
-    program: Program, lab: Lab, remote: Remote, tmp_path: Path, fault: dict[str, Any]
+    program: Program, lab: Lab, remote: Remote, tmp_path: Path, action: str
 ) -> None:
     content = text(5 * MIB)
     put_there(lab, WEB, f"{remote(WEB)}/file", content)
@@ -117,7 +120,7 @@ def test_fault_at_each_call(
     while True:
         nth += 1
         lab.clear_faults()
-        lab.fault("*", nth=nth, **fault)
+        lab.fault("*", action, nth=nth)
         fetch_back(program, WEB, f"{remote(WEB)}/file", tmp_path, content)
         if not lab.faults()[0]["fired"]:
             break
@@ -132,7 +135,7 @@ def test_log_that_grows(program: Program, lab: Lab, remote: Remote, tmp_path: Pa
     there.write_bytes(noise(8 * MIB))
     started = program.start("fetch", "-v", str(WEB), f"{remote(WEB)}/log", tmp_path / "back")
     with ended(started) as process, there.open("ab", buffering=0) as log:
-        until(lambda: lab.counters()["requests_total"] > 4, "the fetch is under way")
+        until(lambda: lab.agents()["bytes_out"] > MIB, "the fetch is under way")
         while process.poll() is None:
             log.write(b"one line more\n")
         result = finish(process)
@@ -146,7 +149,7 @@ def test_file_that_shrinks(program: Program, lab: Lab, remote: Remote, tmp_path:
     there = lab.guest(WEB).path(f"{remote(WEB)}/file")
     there.write_bytes(noise(12 * MIB))
     with ended(program.start("fetch", str(WEB), f"{remote(WEB)}/file", tmp_path / "back")) as process:
-        until(lambda: lab.counters()["requests_total"] > 8, "the fetch is under way")
+        until(lambda: lab.agents()["bytes_out"] > 2 * MIB, "the fetch is under way")
         os.truncate(there, MIB)
         finish(process).failed("changed in the guest while it was read")
     assert os.listdir(tmp_path) == ["home"]

@@ -14,6 +14,8 @@ import pytest
 from lab import Lab
 from program import FAILURE, PROGRAM, Program, Result
 
+pytestmark = pytest.mark.ways("api", why="counts and breaks the API's calls")
+
 VMS = [
     "100:web:pve1:socket,tags=prod+web-1.x,pool=shop/front",
     "101:db:pve1:qemu,tags=prod",

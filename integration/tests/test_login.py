@@ -16,6 +16,8 @@ from program import Program
 from pve_qga_client import Error
 from refusal import refused
 
+pytestmark = pytest.mark.ways("api", why="about the API's logins")
+
 TICKET_LIFE_S = 2 * 3600
 
 

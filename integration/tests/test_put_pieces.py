@@ -31,8 +31,19 @@ def put(program: Program, vmid: int, local: Path, there: str) -> None:
     program.put(vmid, local, there).succeeded()
 
 
-def execs(lab: Lab) -> int:
-    return int(lab.counters()["requests"].get("exec", 0))
+def execs(lab: Lab, vmid: int = WEB) -> int:
+    """Commands that the guest was asked to start."""
+    if vmid == REAL:
+        return int(lab.counters()["requests"].get("exec", 0))
+    return int(lab.agents()["commands"].get("guest-exec", 0))
+
+
+def sent(lab: Lab, vmid: int) -> int:
+    """Bytes that went to the guest, as they travel."""
+    return int((lab.counters() if vmid == REAL else lab.agents())["bytes_in"])
+
+
+COUNTED = pytest.param(REAL, marks=pytest.mark.ways("api", why="what reaches a QEMU guest is counted on its way only"))
 
 
 # ---- calls ----
@@ -43,10 +54,10 @@ def test_calls_of_10_mebibytes(program: Program, lab: Lab, remote: Remote, tmp_p
     directory = remote(WEB)
     lab.reset_counters()
     put(program, WEB, tmp_path / "file", f"{directory}/file")
-    requests = lab.counters()["requests"]
-    assert requests["exec"] + requests.get("resources", 0) <= 35
+    assert 1 <= execs(lab) <= 34
 
 
+@pytest.mark.ways("api", why="looks at the API's answers")
 def test_each_record_of_the_agent_is_taken(program: Program, lab: Lab, remote: Remote, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(noise(3 * MIB))
     directory, kept = remote(WEB), tmp_path / "record"
@@ -67,14 +78,14 @@ def test_each_record_of_the_agent_is_taken(program: Program, lab: Lab, remote: R
 # ---- packing ----
 
 
-@pytest.mark.parametrize("vmid", [WEB, ALPINE, BARE, REAL], ids=["dash", "busybox", "bare", "qemu"])
+@pytest.mark.parametrize("vmid", [WEB, ALPINE, BARE, COUNTED], ids=["dash", "busybox", "bare", "qemu"])
 def test_text(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid: int) -> None:
     data = text(4 * MIB)
     (tmp_path / "file").write_bytes(data)
     directory = remote(vmid)
     lab.reset_counters()
     put(program, vmid, tmp_path / "file", f"{directory}/file")
-    assert vmid == BARE or execs(lab) <= 8
+    assert vmid == BARE or 1 <= execs(lab, vmid) <= 8
     assert lab.guest(vmid).run(["cat", f"{directory}/file"]).stdout == data
 
 
@@ -94,6 +105,7 @@ def test_text_and_noise_by_turns(program: Program, lab: Lab, remote: Remote) -> 
     assert lab.guest(WEB).path(f"{remote(WEB)}/file").read_bytes() == data
 
 
+@pytest.mark.ways("api", why="releases differ in the API")
 @pytest.mark.parametrize("profile", ["pve7", "pve8.0-old"])
 def test_text_to_old_servers(program: Program, lab: Lab, remote: Remote, tmp_path: Path, profile: str) -> None:
     data = text(2 * MIB)
@@ -107,15 +119,15 @@ def test_text_to_old_servers(program: Program, lab: Lab, remote: Remote, tmp_pat
 # ---- zeros ----
 
 
-@pytest.mark.parametrize("vmid", [WEB, ALPINE, REAL], ids=["dash", "busybox", "qemu"])
+@pytest.mark.parametrize("vmid", [WEB, ALPINE, COUNTED], ids=["dash", "busybox", "qemu"])
 def test_zeros(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid: int) -> None:
     with (tmp_path / "file").open("wb") as file:
         file.truncate(64 * MIB)
     directory = remote(vmid)
     lab.reset_counters()
     put(program, vmid, tmp_path / "file", f"{directory}/file")
-    assert execs(lab) <= 4
-    assert lab.counters()["bytes_in"] < 100 * KIB
+    assert 1 <= execs(lab, vmid) <= 4
+    assert 0 < sent(lab, vmid) < 100 * KIB
     assert lab.guest(vmid).run(["wc", "-c", f"{directory}/file"]).stdout.split()[0] == b"%d" % (64 * MIB)
     blocks = int(lab.guest(vmid).run(["du", "-k", f"{directory}/file"]).stdout.split()[0])
     assert blocks < 1024
@@ -137,6 +149,7 @@ def test_holes(program: Program, lab: Lab, remote: Remote, tmp_path: Path, vmid:
 # ---- memory ----
 
 
+@pytest.mark.ways("api", "socket", why="each call of qm carries 1.75 MiB")
 @pytest.mark.parametrize("kind", ["noise", "text", "zeros"])
 def test_memory_does_not_grow_with_the_file(
     program: Program, lab: Lab, remote: Remote, tmp_path: Path, kind: str

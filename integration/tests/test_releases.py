@@ -13,6 +13,8 @@ from lab.profiles import PROFILES
 from noise import noise
 from program import Program
 
+pytestmark = pytest.mark.ways("api", why="releases differ in the API")
+
 MIB = 1024 * 1024
 
 

@@ -39,13 +39,13 @@ def cut_off(program: Program, lab: Lab, counter: str, number: signal.Signals, *a
     """Start a transfer and end it in the middle."""
     lab.reset_counters()
     with ended(program.start(*arguments)) as process:
-        until(lambda: lab.counters()[counter] > CUT_AT, "the transfer is under way")
+        until(lambda: lab.agents()[counter] > CUT_AT, "the transfer is under way")
         finish(process, number)
 
 
 def moved(lab: Lab, counter: str) -> int:
     """Bytes of the file that a counter stands for, since it was reset."""
-    return int(lab.counters()[counter]) * 3 // 4
+    return int(lab.agents()[counter]) * 3 // 4
 
 
 @pytest.mark.parametrize(("number", "options"), INTERRUPTIONS, ids=NAMES)
@@ -130,7 +130,7 @@ def test_guest_without_sha256(program: Program, lab: Lab, remote: Remote, tmp_pa
     arguments = ["put", str(BARE), str(tmp_path / "file"), f"{remote(BARE)}/file"]
     lab.reset_counters()
     with ended(program.start(*arguments)) as process:
-        until(lambda: lab.counters()["bytes_in"] > 3 * MIB, "the put is under way")
+        until(lambda: lab.agents()["bytes_in"] > 3 * MIB, "the put is under way")
         finish(process, signal.SIGKILL)
     program.run(*arguments).succeeded()
     assert (lab.guest(BARE).path(remote(BARE)) / "file").read_bytes() == content
@@ -144,13 +144,14 @@ def test_same_put_at_the_same_time(program: Program, lab: Lab, remote: Remote, t
     arguments = ["put", str(WEB), str(tmp_path / "file"), f"{remote(WEB)}/file"]
     lab.reset_counters()
     with ended(program.start(*arguments)) as first:
-        until(lambda: lab.counters()["bytes_in"] > CUT_AT, "the first is under way")
+        until(lambda: lab.agents()["bytes_in"] > CUT_AT, "the first is under way")
         program.run(*arguments).succeeded()
         assert finish(first).succeeded()
     assert (lab.guest(WEB).path(remote(WEB)) / "file").read_bytes() == content
     assert staged(lab, WEB) == records(program) == []
 
 
+@pytest.mark.ways("api", why="about connections to the API")
 def test_server_that_goes_away(program: Program, lab: Lab, remote: Remote, tmp_path: Path) -> None:
     """The connection is lost for longer than --connect-timeout."""
     content = noise(SIZE)

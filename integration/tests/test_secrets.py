@@ -52,6 +52,7 @@ def test_commands_and_files(traced: Program, remote: Callable[[int], str], tmp_p
     assert clean(traced.run("ping", "-vv", str(WEB))).status == 0
 
 
+@pytest.mark.ways("api", why="about the API's secrets")
 def test_errors(traced: Program, lab: Lab) -> None:
     for changed, arguments in [
         ({"PROXMOX_TOKEN_SECRET": "CANARY-wrong"}, []),
@@ -90,6 +91,7 @@ def test_print_config(traced: Program) -> None:
     traced.exec(WEB, "true").succeeded()
 
 
+@pytest.mark.ways("api", why="about the API's secrets")
 def test_arguments_and_children(traced: Program, lab: Lab, tmp_path: Path) -> None:
     """/proc/PID/cmdline of the program, and the environment of commands that it runs here."""
     (tmp_path / "secret").write_text(lab.token_secret)

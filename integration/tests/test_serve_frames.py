@@ -137,7 +137,7 @@ def test_members_that_are_unknown(wire: Wire) -> None:
 def test_params_that_are_wrong(wire: Wire, lab: Lab, params: dict[str, Any], word: str) -> None:
     answer = wire.ask("exec_command", **params)
     assert error_of(answer) == (1, -32602, "protocol") and word in answer["error"]["message"]
-    assert lab.counters()["acts"] == {}
+    assert lab.agents()["commands"] == {}
     assert wire.ask("exec_command", cmd="echo still here", live=False)["bytes"] == b"still here\n"
 
 

@@ -11,6 +11,7 @@ from conftest import WEB
 from lab import Lab
 from program import ROOT, Program
 
+NO_SSH = pytest.mark.ways("api", why="a login over SSH is no mistake there")
 COMMANDS = ["exec", "put", "fetch", "ping", "serve", "help"]
 
 
@@ -56,7 +57,7 @@ def test_help(bare: Program, command: str) -> None:
         (["fetch", "web", "a", "b", "c"], ["'c'"]),
         (["fetch", "web", "", "b"], []),
         (["serve", "web"], ["web"]),
-        (["exec", "--via=ssh", "web", "true"], ["ssh"]),
+        pytest.param(["exec", "--via=ssh", "web", "true"], ["ssh"], marks=NO_SSH),
         (["exec", "--remote-tmp=tmp", "web", "true"], ["--remote-tmp", "tmp"]),
     ],
 )
@@ -69,6 +70,7 @@ def test_no_host(bare: Program) -> None:
     bare.exec(WEB, "true").failed("host")
 
 
+@pytest.mark.ways("api", why="about the API's secrets")
 def test_no_credentials(program: Program) -> None:
     program.having(PROXMOX_TOKEN_SECRET=None).exec(WEB, "true").failed("secret")
 

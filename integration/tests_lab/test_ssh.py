@@ -150,7 +150,7 @@ def test_agent_socket_is_for_root(ssh: Ssh) -> None:
 
 def test_sockets_follow_the_vms(lab: Lab, ssh: Ssh) -> None:
     def listed(node: str) -> list[str]:
-        return ssh("ls /var/run/qemu-server", node=node).stdout.decode().split()
+        return ssh("cd /var/run/qemu-server && ls | grep qga", node=node).stdout.decode().split()
 
     assert (listed("pve1"), listed("pve2")) == (["100.qga"], ["110.qga"])
     lab.move_vm(110, "pve1")

@@ -11,10 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from lab import Lab  # noqa: E402
-from over_ssh import environment  # noqa: E402
 from program import Program  # noqa: E402
+from ssh_environment import environment  # noqa: E402
 
-VMS = ["100:web:pve1:socket", "101:db:pve2:socket", "102:off:pve1:stopped", "103:rhel:pve1:disabled"]
+VMS = ["100:web:pve1:socket,tags=tests", "101:db:pve2:socket", "102:off:pve1:stopped", "103:rhel:pve1:disabled"]
 
 Make = Callable[..., Program]
 

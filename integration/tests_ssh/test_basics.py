@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from conftest import Make
 from lab import Lab
 
 NAME = "PROXMOX_VE_SSH_USERNAME"
+KEY = "PROXMOX_VE_SSH_PRIVATE_KEY"
 EVERY_BYTE = bytes(range(256)) * 3
 
 
@@ -77,6 +79,20 @@ def test_what_the_vm_refuses(make: Make, method: str) -> None:
     program.shell(103, "true", ).failed("disabled")
 
 
+LOGINS: dict[str, Callable[[Lab, str], dict[str, str | None]]] = {
+    "key": lambda lab, user: {},
+    "agent": lambda lab, user: {KEY: None, "PROXMOX_VE_SSH_AUTH_SOCK": lab.ssh["agent_socket"]},
+    "password": lambda lab, user: {KEY: None, "PROXMOX_VE_SSH_PASSWORD": lab.ssh["users"][user]["password"]},
+}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_each_login(make: Make, lab: Lab, method: str, user: str, login: str) -> None:
+    program = make(method, **{NAME: user}, **LOGINS[login](lab, user))
+    assert program.shell(100, "cat; id -u", stdin=b"in\n").succeeded().stdout == b"in\n0\n"
+    assert bool(lab.counters()["programs"]) == (method == "qm")
+
+
 @pytest.mark.parametrize("key", ["ed25519", "ed25519-passphrase"])
 def test_keys(make: Make, lab: Lab, tmp_path: Path, key: str) -> None:
     told = lab.ssh["keys"][key]
@@ -95,11 +111,9 @@ def test_agent(make: Make, lab: Lab) -> None:
     program.having(SSH_AUTH_SOCK=lab.ssh["agent_socket"]).shell(100, "true").succeeded()
 
 
-@pytest.mark.parametrize("user", ["root", "pve-ops", "pve-kbd"])
-def test_passwords(make: Make, lab: Lab, user: str) -> None:
-    password = lab.ssh["users"][user]["password"]
-    variables = {NAME: user, "PROXMOX_VE_SSH_PASSWORD": password, "PROXMOX_VE_SSH_PRIVATE_KEY": None}
-    make("socket", **variables).shell(100, "true").succeeded()
+def test_keyboard_interactive(make: Make, lab: Lab) -> None:
+    user = "pve-kbd"
+    make("socket", **{NAME: user}, **LOGINS["password"](lab, user)).shell(100, "true").succeeded()
 
 
 def test_socks(make: Make, lab: Lab) -> None:

@@ -65,6 +65,15 @@ static void tell_result(const exec_command *exec, const pq_job_result *result)
         pq_log(PQ_LOG_ERROR, "the command was ended by signal %d", result->signal);
 }
 
+/* That a command may have run matters more than what to do about the error. */
+static void tell_failure(const exec_command *exec, const pq_error *err)
+{
+    pq_error told = *err;
+    if (err->effect == PQ_EFFECT_UNKNOWN)
+        told.code = PQ_E_OUTCOME_UNKNOWN;
+    pq_log_error(&told, exec->task.doing);
+}
+
 static void on_done(void *context, const pq_error *err, const pq_job_result *result)
 {
     exec_command *exec = context;
@@ -78,7 +87,7 @@ static void on_done(void *context, const pq_error *err, const pq_job_result *res
     if (as_asked)
         pq_log(PQ_LOG_INFO, "%s: %s", exec->task.doing, err->text);
     else
-        pq_log_error(err, exec->task.doing);
+        tell_failure(exec, err);
     job_ended(exec, pq_code_exit_status(err->code));
 }
 

@@ -35,8 +35,7 @@ static int read_options(inventory_command *command, const pq_run *run, pq_error 
 /* Asks the agents of `count` hosts. */
 static int ask(inventory_command *command, pq_inventory_host *hosts, size_t count, pq_error *err)
 {
-    pq_guest_list *list = &command->list;
-    return pq_inventory_ask(hosts, count, list->loop, list->pve, list->options.calls_per_node, err);
+    return pq_inventory_ask(hosts, count, &command->list, err);
 }
 
 static int print_all(inventory_command *command, pq_error *err)

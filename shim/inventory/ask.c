@@ -1,7 +1,5 @@
 #include "shim/inventory/ask.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +10,15 @@
 typedef struct node_part {
     size_t next, end; /* those to be asked */
     bool together;    /* both questions at the same time */
+    bool told;        /* a problem of one of its guests that is not the agent's */
 } node_part;
 
 typedef struct asked asked;
 
 typedef struct survey {
+    const pq_guest_list *list;
     pq_loop *loop;
-    pq_pve *pve;
+    unsigned calls_per_node;
     pq_inventory_host **hosts; /* by node */
     size_t count;
     node_part *nodes;
@@ -66,8 +66,14 @@ static bool is_about_agent(const pq_error *err)
     }
 }
 
+/* Over SSH each node is a server of its own. */
+static bool is_about_node(const survey *all, const pq_error *err)
+{
+    return all->list->ssh != NULL && err->code != PQ_E_NOMEM && err->code != PQ_E_INTERNAL;
+}
+
 /* Others can be asked all the same. */
-static bool is_about_guest(const pq_error *err)
+static bool is_about_guest(const survey *all, const pq_error *err)
 {
     switch (err->code) {
     case PQ_E_PERMISSION:
@@ -78,18 +84,21 @@ static bool is_about_guest(const pq_error *err)
     case PQ_E_TOO_LARGE:
         return true;
     default:
-        return is_about_agent(err);
+        return is_about_agent(err) || is_about_node(all, err);
     }
 }
 
 static void tell(asked *one, const pq_error *err)
 {
     bool forbidden = err->code == PQ_E_PERMISSION;
-    bool usual = is_about_agent(err) || (forbidden && one->all->forbidden_told);
+    bool of_node = !is_about_agent(err) && is_about_node(one->all, err);
+    bool usual = is_about_agent(err) || (forbidden && one->all->forbidden_told) ||
+                 (of_node && one->node->told);
     if (one->told)
         return;
     one->told = true;
     one->all->forbidden_told |= forbidden;
+    one->node->told |= of_node;
     pq_log(usual ? PQ_LOG_INFO : PQ_LOG_WARNING, "%s, %s: OS and addresses are not known: %s",
            one->host->name, pq_agent_name(one->agent), err->text);
 }
@@ -135,7 +144,7 @@ static void go_on(asked *one)
 static void answered(asked *one, const pq_error *err, int failed, const pq_error *problem)
 {
     if (err != NULL) {
-        if (!is_about_guest(err)) {
+        if (!is_about_guest(one->all, err)) {
             give_up(one->all, err);
             return;
         }
@@ -168,12 +177,10 @@ static void on_interfaces(void *context, const pq_error *err, const pq_json *res
 
 static int ask(survey *all, node_part *node, pq_inventory_host *host, pq_error *err)
 {
-    char vm[24];
     asked *one = calloc(1, sizeof *one);
     if (one == NULL)
         return pq_fail(err, PQ_E_NOMEM, "out of memory");
-    snprintf(vm, sizeof vm, "%" PRId64, host->guest->vmid);
-    one->agent = pq_pve_agent(all->pve, vm, host->guest->node, err);
+    one->agent = pq_guest_list_agent(all->list, host->guest, err);
     if (one->agent == NULL) {
         free(one);
         return -1;
@@ -214,7 +221,7 @@ static int by_node(const void *a, const void *b)
     return (*x)->guest->vmid < (*y)->guest->vmid ? -1 : 1;
 }
 
-static int divide(survey *all, pq_inventory_host *hosts, unsigned calls_per_node, pq_error *err)
+static int divide(survey *all, pq_inventory_host *hosts, pq_error *err)
 {
     all->hosts = calloc(all->count, sizeof *all->hosts);
     all->nodes = calloc(all->count, sizeof *all->nodes);
@@ -230,15 +237,15 @@ static int divide(survey *all, pq_inventory_host *hosts, unsigned calls_per_node
             all->nodes[all->node_count++] = (node_part){.next = i};
         node_part *node = &all->nodes[all->node_count - 1];
         node->end = i + 1;
-        node->together = node->end - node->next < calls_per_node;
+        node->together = node->end - node->next < all->calls_per_node;
     }
     return 0;
 }
 
-static int run(survey *all, unsigned calls_per_node, pq_error *err)
+static int run(survey *all, pq_error *err)
 {
     for (size_t i = 0; i < all->node_count; i++) {
-        for (unsigned call = 0; call < calls_per_node; call++)
+        for (unsigned call = 0; call < all->calls_per_node; call++)
             ask_more(all, &all->nodes[i]);
     }
     if (all->failure.code == PQ_OK && pq_loop_run(all->loop, err) < 0)
@@ -252,15 +259,16 @@ static int run(survey *all, unsigned calls_per_node, pq_error *err)
     return 0;
 }
 
-int pq_inventory_ask(pq_inventory_host *hosts, size_t count, pq_loop *loop, pq_pve *pve,
-                     unsigned calls_per_node, pq_error *err)
+int pq_inventory_ask(pq_inventory_host *hosts, size_t count, const pq_guest_list *list,
+                     pq_error *err)
 {
-    survey all = {.loop = loop, .pve = pve, .count = count};
+    survey all = {
+        .list = list, .loop = list->loop, .calls_per_node = list->calls_per_node, .count = count};
     if (count == 0)
         return 0;
-    int result = divide(&all, hosts, calls_per_node, err);
+    int result = divide(&all, hosts, err);
     if (result == 0)
-        result = run(&all, calls_per_node, err);
+        result = run(&all, err);
     while (all.under_way != NULL)
         asked_free(all.under_way);
     free(all.hosts);

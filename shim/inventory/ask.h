@@ -8,15 +8,16 @@
  * an agent that does not answer keeps one of the node's workers busy for 3 s, not two.
  *
  * A guest that does not tell stays a host; why is said at -v, or as a warning if its agent is not
- * to blame. What concerns the server ends everything.
+ * to blame. What concerns the server ends everything; over SSH each node is a server of its own,
+ * whose guests do not tell then, with one warning.
  */
 #pragma once
 
+#include "shim/inventory/guest_list.h"
 #include "shim/inventory/inventory.h"
-#include "transport/pve/pve.h"
 
-/* Asks the guests of `count` hosts, with `calls_per_node` of the endpoint's options, and runs the
- * loop until they have answered. Fails with RESOLVE, CONNECT, TLS, AUTH and the like, NOMEM,
+/* Asks the guests of `count` hosts, which are from the list, and runs its loop until they have
+ * answered. Fails with RESOLVE, CONNECT, TLS, AUTH and the like, NOMEM,
  * INTERNAL; the hosts may have some facts then. */
-int pq_inventory_ask(pq_inventory_host *hosts, size_t count, pq_loop *loop, pq_pve *pve,
-                     unsigned calls_per_node, pq_error *err);
+int pq_inventory_ask(pq_inventory_host *hosts, size_t count, const pq_guest_list *list,
+                     pq_error *err);

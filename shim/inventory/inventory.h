@@ -17,7 +17,7 @@
  */
 #pragma once
 
-#include "transport/pve/resources.h"
+#include "transport/cluster/guests.h"
 
 /* The connection plugin that reaches the hosts. */
 #define PQ_INVENTORY_CONNECTION "pve.qga.guest"

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "transport/base/encode.h"
+#include "transport/cluster/guests.h"
 #include "transport/pve/answer.h"
 #include "transport/pve/errors.h"
 #include "transport/pve/request.h"
-#include "transport/pve/resources.h"
 
 #define FILE_COUNT ((size_t)64)
 

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/cluster/addresses.h"
+#include "transport/cluster/guests.h"
 #include "transport/ssh/agent_json.h"
 #include "transport/ssh/hostkey.h"
 #include "transport/ssh/key_text.h"
-#include "transport/ssh/place.h"
 #include "transport/ssh/relay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,7 +24,8 @@ static void read_qm(pq_qm_kind kind, pq_buf *bytes)
     pq_json *answer = NULL;
     pq_buf said = {0};
     pq_exec_status status = {0};
-    pq_places places = {0};
+    pq_guests guests = {0};
+    char address[PQ_ADDRESS_SIZE];
     int64_t pid;
     const char *end = bytes->length > 0 ? memchr(bytes->data, '\0', bytes->length) : NULL;
     int exit_status = end != NULL ? 255 : 0;
@@ -33,11 +35,13 @@ static void read_qm(pq_qm_kind kind, pq_buf *bytes)
     if (pq_qm_answer(kind, exit_status, bytes, &said, &answer, &err) == 0) {
         (void)pq_qm_read_pid(answer, &pid, &err);
         (void)pq_qm_read_status(answer, &status, &err);
-        (void)pq_places_read(&places, answer, &err);
+        (void)pq_guests_read(&guests, answer, &err);
+        (void)pq_address_in_status(answer, "pve1", address);
+        (void)pq_address_in_network(answer, address);
         pq_json_free(answer);
     }
     free_status(&status);
-    pq_places_done(&places);
+    pq_guests_done(&guests);
     pq_buf_done(&said);
 }
 

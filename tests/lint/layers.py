@@ -10,6 +10,7 @@ import tree
 # each other. transport/agent.h stands between the backends and the loop.
 LEVELS = {
     "transport/base": 0,
+    "transport/cluster": 1,
     "transport/loop": 1,
     "transport/agent.h": 2,
     "transport/pve": 3,

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "transport/cluster/guests.h"
 #include "transport/pve/answer.h"
-#include "transport/pve/resources.h"
 
 static pq_json *parse(const char *text)
 {
@@ -203,7 +203,7 @@ Test(pve_guests, what_is_not_found_is_explained)
         const char *part;
     } rows[] = {
         {"web", NULL, PQ_E_VM_AMBIGUOUS, "2 guests are called 'web': 100 on pve1, 101 on pve2"},
-        {"nope", NULL, PQ_E_VM_UNKNOWN, "no VM 'nope', or the API user lacks VM.Audit"},
+        {"nope", NULL, PQ_E_VM_UNKNOWN, "no VM 'nope', or nobody may see it"},
         {"999", "pve1", PQ_E_VM_UNKNOWN, "no VM '999' on node pve1"},
         {"db", "pve1", PQ_E_VM_UNKNOWN, "'db' is not on node pve1, but 107 on pve2"},
         {"102", NULL, PQ_E_VM_UNKNOWN, "102 on node pve1 is a container"},
@@ -211,6 +211,7 @@ Test(pve_guests, what_is_not_found_is_explained)
         {"base", NULL, PQ_E_VM_UNKNOWN, "is a template"},
     };
     pq_guests guests = read_guests(guest_list);
+    guests.hidden = "nobody may see it";
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const pq_guest *guest = NULL;
         pq_error err = {0};

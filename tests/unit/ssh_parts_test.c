@@ -6,7 +6,6 @@
 #include "transport/ssh/agent_json.h"
 #include "transport/ssh/key_text.h"
 #include "transport/ssh/node.h"
-#include "transport/ssh/place.h"
 #include "transport/ssh/relay.h"
 
 static pq_error err;
@@ -48,7 +47,7 @@ Test(ssh_parts, private_keys)
 
 static void expect_node(const char *text, const char *name, const char *address, unsigned port)
 {
-    char got_name[PQ_PLACE_NODE_MAX + 1] = "", got_address[256] = "";
+    char got_name[PQ_NODE_NAME_MAX + 1] = "", got_address[256] = "";
     uint16_t got_port = 1;
     cr_assert(pq_ssh_node_option(text, got_name, got_address, &got_port), "%s", text);
     cr_expect_str_eq(got_name, name);
@@ -61,7 +60,7 @@ Test(ssh_parts, node_options)
     static const char *const wrong[] = {"pve1",         "pve1=",          "=a",      "pve1=a:0",
                                         "pve1=a:99999", "pve1=[::1",      "pve_1=a", "pve1=:22",
                                         "pve1=a:22x",   "pve1=[fe80::1]x"};
-    char name[PQ_PLACE_NODE_MAX + 1], address[256];
+    char name[PQ_NODE_NAME_MAX + 1], address[256];
     uint16_t port;
     expect_node("pve1=10.0.0.1", "pve1", "10.0.0.1", 0);
     expect_node("pve-1=host.example:2222", "pve-1", "host.example", 2222);
@@ -69,40 +68,6 @@ Test(ssh_parts, node_options)
     expect_node("a=[fe80::1]:65535", "a", "fe80::1", 65535);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         cr_expect_not(pq_ssh_node_option(wrong[i], name, address, &port), "%s", wrong[i]);
-}
-
-Test(ssh_parts, guests)
-{
-    char text[] =
-        "[{\"type\":\"qemu\",\"vmid\":100,\"name\":\"web\",\"node\":\"pve1\"},"
-        "{\"type\":\"qemu\",\"vmid\":\"101\",\"name\":\"db\",\"node\":\"pve2\"},"
-        "{\"type\":\"qemu\",\"vmid\":102,\"name\":\"DB\",\"node\":\"pve1\"},"
-        "{\"type\":\"lxc\",\"vmid\":103,\"name\":\"box\",\"node\":\"pve1\"},"
-        "{\"type\":\"qemu\",\"vmid\":104,\"name\":\"t\",\"node\":\"pve1\",\"template\":1},"
-        "{\"type\":\"qemu\",\"vmid\":105,\"node\":\"../x\"},7,null]";
-    pq_places places = {0};
-    const pq_place *found = NULL;
-    pq_json *list = pq_json_parse(text, strlen(text), &err);
-    cr_assert_not_null(list);
-    cr_assert_eq(pq_places_read(&places, list, &err), 0, "%s", err.text);
-    pq_json_free(list);
-    cr_expect_eq(places.count, 5);
-    cr_assert_eq(pq_places_find(&places, "WEB", NULL, &found, &err), 0);
-    cr_expect_eq(found->vmid, 100);
-    cr_assert_eq(pq_places_find(&places, "101", NULL, &found, &err), 0);
-    cr_expect_str_eq(found->node, "pve2");
-    cr_expect_eq(pq_places_find(&places, "db", NULL, &found, &err), -1);
-    cr_expect_eq(err.code, PQ_E_VM_AMBIGUOUS);
-    cr_expect_eq(pq_places_find(&places, "db", "pve1", &found, &err), 0);
-    cr_expect_eq(found->vmid, 102);
-    static const char *const unknown[] = {"box", "t", "105", "x"};
-    for (size_t i = 0; i < 4; i++) {
-        cr_expect_eq(pq_places_find(&places, unknown[i], NULL, &found, &err), -1);
-        cr_expect_eq(err.code, PQ_E_VM_UNKNOWN);
-    }
-    cr_expect_eq(pq_places_find(&places, "100", "pve2", &found, &err), -1);
-    cr_expect(strstr(err.text, "is on node pve1") != NULL);
-    pq_places_done(&places);
 }
 
 /* ---- the relay's answers ---- */

@@ -29,7 +29,7 @@ void pq_locate_wait_stop(pq_locate_wait *wait)
 
 static int take_list(pq_locate *locate, const pq_json *data, pq_error *err)
 {
-    pq_guests guests = {0};
+    pq_guests guests = {.hidden = "the API user lacks VM.Audit on it"};
     if (pq_guests_read(&guests, data, err) < 0)
         return -1;
     pq_guests_done(&locate->guests);

@@ -6,8 +6,8 @@
  */
 #pragma once
 
+#include "transport/cluster/guests.h"
 #include "transport/pve/api.h"
-#include "transport/pve/resources.h"
 
 /* `err` is NULL when locate->guests is up to date. Effects are "none". */
 typedef void (*pq_locate_fn)(void *context, const pq_error *err);

@@ -143,6 +143,8 @@ static void leave_node(pq_agent_op *op)
     node->in_flight--;
     op->agent->in_flight--;
     run_queue(node);
+    if (op->agent->node != NULL && op->agent->node != node)
+        run_queue(op->agent->node);
 }
 
 /* ---- the end ---- */
@@ -150,7 +152,10 @@ static void leave_node(pq_agent_op *op)
 /* Forgets what is under way; what was sent may still happen. */
 static void let_go(pq_agent_op *op)
 {
-    pq_place_wait_stop(&op->wait);
+    pq_ssh_list_wait_stop(&op->wait);
+    if (op->search != NULL)
+        op->agent->ssh->guide.stop(op->search);
+    op->search = NULL;
     pq_defer_stop(&op->defer);
     pq_timer_stop(&op->timer);
     pq_ssh_command_drop(op->command);
@@ -235,30 +240,79 @@ void pq_ssh_op_fail_later(pq_agent_op *op)
 static int take_place(pq_agent_op *op, pq_error *err)
 {
     pq_ssh_vm *agent = op->agent;
-    const pq_place *place = NULL;
-    if (pq_places_find(&agent->ssh->places, agent->vm, agent->given_node, &place, err) < 0)
+    const pq_guest *guest = NULL;
+    if (pq_guests_find(&agent->ssh->list.guests, agent->vm, agent->given_node, &guest, err) < 0)
         return -1;
-    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, place->node, err);
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, guest->node, "", err);
     if (node == NULL)
         return -1;
-    pq_ssh_vm_place(agent, node, place->vmid, place->name);
+    pq_ssh_vm_place(agent, node, guest->vmid, guest->name);
     pq_log(PQ_LOG_INFO, "found %s", agent->name);
     return 0;
+}
+
+/* A place that the guide has told, or that was given. */
+static void go_to(pq_agent_op *op, int64_t vmid, const char *name, const char *address)
+{
+    pq_ssh_vm *agent = op->agent;
+    pq_error err;
+    pq_ssh_node *node = pq_ssh_node_get(agent->ssh, name, address, &err);
+    if (node == NULL) {
+        pq_ssh_op_fail(op, &err);
+        return;
+    }
+    pq_ssh_vm_place(agent, node, vmid, NULL);
+    pq_log(PQ_LOG_INFO, "found %s at %s without a list of guests: %s", agent->name,
+           pq_ssh_session_name(node->session), op->unlisted.text);
+    enqueue(op);
+}
+
+/* Nobody knows: a node that was named is looked for by its name. */
+static void go_without_list(pq_agent_op *op)
+{
+    const pq_ssh_vm *agent = op->agent;
+    int64_t vmid;
+    if (op->relocated) {
+        pq_ssh_op_fail(op, &op->failure);
+    } else if (agent->given_node != NULL && pq_vm_is_id(agent->vm, &vmid)) {
+        go_to(op, vmid, agent->given_node, "");
+    } else {
+        pq_error_prefix(&op->unlisted, "finding VM '%s': ", agent->vm);
+        pq_ssh_op_fail(op, &op->unlisted);
+    }
+}
+
+static void guided(void *context, const pq_error *err, int64_t vmid, const char *node,
+                   const char *address)
+{
+    pq_agent_op *op = context;
+    op->search = NULL;
+    if (err == NULL)
+        go_to(op, vmid, node, address);
+    else
+        go_without_list(op);
+}
+
+static bool ask_guide(pq_agent_op *op)
+{
+    const pq_ssh_vm *agent = op->agent;
+    const pq_ssh_guide *guide = &agent->ssh->guide;
+    if (guide->start != NULL)
+        op->search = guide->start(guide->context, agent->vm, agent->given_node, guided, op);
+    return op->search != NULL;
 }
 
 static void located(void *context, const pq_error *lookup)
 {
     pq_agent_op *op = context;
     pq_error err;
-    if (lookup != NULL && op->relocated) {
-        pq_ssh_op_fail(op, &op->failure);
-    } else if (lookup != NULL) {
-        err = *lookup;
-        pq_error_prefix(&err, "finding VM '%s': ", op->agent->vm);
-        pq_ssh_op_fail(op, &err);
+    if (lookup != NULL) {
+        op->unlisted = *lookup;
+        if (!ask_guide(op))
+            go_without_list(op);
     } else if (take_place(op, &err) == 0) {
         enqueue(op);
-    } else if (op->agent->ssh->listed_at_us < op->started_us) {
+    } else if (op->agent->ssh->list.listed_at_us < op->started_us) {
         locate(op, op->started_us);
     } else {
         pq_ssh_op_fail(op, &err);
@@ -269,22 +323,32 @@ static void locate(pq_agent_op *op, int64_t not_before_us)
 {
     if (op->state != PQ_SSH_OP_LOCATING)
         pq_ssh_op_set_state(op, PQ_SSH_OP_LOCATING);
-    pq_place_wait_start(op->agent->ssh, &op->wait, not_before_us, located, op);
+    pq_ssh_list_wait_start(&op->agent->ssh->list, &op->wait, not_before_us, located, op);
 }
 
-/* The VM is not on op->node, which was a guess or was true once. */
-static void relocate(pq_agent_op *op, const pq_error *err)
+static void go_elsewhere(pq_agent_op *op, int64_t not_before_us)
 {
-    bool known = op->agent->node != NULL && op->agent->node != op->node;
-    op->relocated = true;
-    op->failure = *err;
-    if (!known)
-        op->agent->node = NULL;
     leave_node(op);
-    if (known)
+    if (op->agent->node != NULL)
         enqueue(op);
     else
-        locate(op, op->sent_us);
+        locate(op, not_before_us);
+}
+
+/* The VM is not on op->node, which was a guess or was true once. What waits there for its turn
+ * would wait for ever when nothing else of the VM is left there. */
+static void relocate(pq_agent_op *op, const pq_error *err)
+{
+    const pq_ssh_node *left = op->node;
+    int64_t sent_us = op->sent_us;
+    op->relocated = true;
+    op->failure = *err;
+    if (op->agent->node == left)
+        op->agent->node = NULL;
+    for (pq_agent_op *other = op->agent->ops; other != NULL; other = other->next)
+        if (other->state == PQ_SSH_OP_QUEUED && other->node == left)
+            go_elsewhere(other, sent_us);
+    go_elsewhere(op, sent_us);
 }
 
 /* ---- refusals ---- */

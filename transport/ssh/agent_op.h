@@ -3,7 +3,7 @@
  *
  * States, changed in set_state() only:
  *
- *   LOCATING  waits for the list of guests, to learn the VM's node and id
+ *   LOCATING  waits for the list of guests, or for the guide, to learn the VM's node and id
  *   QUEUED    waits for its turn on that node
  *   SENT      its command or relay call is under way; counts as in flight
  *   PAUSING   a READ by qm is between two questions about its process; counts as in flight
@@ -71,7 +71,9 @@ struct pq_agent_op {
     bool relocated;
     pq_ssh_command *command;
     pq_relay_call *call;
-    pq_place_wait wait;
+    pq_ssh_list_wait wait;
+    void *search;      /* of the guide */
+    pq_error unlisted; /* why there is no list, while the guide is asked */
     pq_timer timer;
     pq_defer defer;
     pq_error failure; /* to report in state FAILING */

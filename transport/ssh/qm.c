@@ -68,11 +68,21 @@ static bool is_ascii(const char *text)
     return true;
 }
 
+/* About what the script takes: large ones are made without growing. */
+static size_t script_room(const pq_exec_request *request)
+{
+    size_t room = 512 + request->input_length / 3 * 4;
+    for (const char *const *arg = request->argv; *arg != NULL; arg++)
+        room += strlen(*arg) + 64;
+    return room;
+}
+
 static int exec_script(pq_buf *out, int64_t vmid, const pq_exec_request *request, bool sudo,
                        const char *how, pq_error *err)
 {
     bool input = request->input != NULL;
-    if (begin(out, err) < 0 || (input && add_input(out, request, err) < 0) ||
+    if (pq_buf_reserve(out, script_room(request), err) < 0 || begin(out, err) < 0 ||
+        (input && add_input(out, request, err) < 0) ||
         pq_buf_add_text(out, input ? "" : "exec ", err) < 0 ||
         add_program(out, "qm guest exec ", sudo, err) < 0 ||
         pq_buf_printf(out, err, "%" PRId64 " %s%s --", vmid, how, input ? " --pass-stdin 1" : "") <

@@ -286,7 +286,8 @@ static int start_program(pq_relay *relay, pq_error *err)
 static int make_frame(pq_relay_call *call, int64_t vmid, pq_ms timeout, const pq_buf *lines,
                       pq_error *err)
 {
-    if (pq_buf_printf(&call->frame, err, "%" PRIu64 " %" PRId64 " %" PRId64 " %zu\n", call->id,
+    if (pq_buf_reserve(&call->frame, lines->length + HEAD_MAX, err) < 0 ||
+        pq_buf_printf(&call->frame, err, "%" PRIu64 " %" PRId64 " %" PRId64 " %zu\n", call->id,
                       vmid, timeout, lines->length) < 0)
         return -1;
     return pq_buf_add(&call->frame, lines->data, lines->length, err);

@@ -13,7 +13,8 @@
  *            as the agent does, and files are read by the agent itself.
  *
  * The node of a VM: as given, or the node that was given as host, or, once that node says that it
- * does not have the VM or the VM was named by name, where the node's list of guests has it.
+ * does not have the VM or the VM was named by name, where the node's list of guests has it, or
+ * where a guide says that it is.
  */
 #pragma once
 
@@ -51,11 +52,33 @@ typedef struct pq_ssh_options {
 
 typedef struct pq_ssh pq_ssh;
 
+/* What a guide has found; `address` is "" if it does not know it. */
+typedef void (*pq_ssh_guide_fn)(void *context, const pq_error *err, int64_t vmid, const char *node,
+                                const char *address);
+
+/* Somebody else who may know where VMs and nodes are, such as the API: asked where the node that
+ * was given as host does not tell (its user may not run pvesh). */
+typedef struct pq_ssh_guide {
+    void *context;
+    /* Starts a search for the VM called `vm`, on `node` if that is not NULL; both outlive it. NULL
+     * if it cannot help. `done` runs from the loop, once, unless the search is stopped; its end
+     * frees it. */
+    void *(*start)(void *context, const char *vm, const char *node, pq_ssh_guide_fn done,
+                   void *done_context);
+    void (*stop)(void *search);
+} pq_ssh_guide;
+
 /* Connects only when something is asked. Fails with CONFIG or NOMEM. */
 pq_ssh *pq_ssh_new(pq_loop *loop, const pq_ssh_options *options, pq_error *err);
 
+/* The guide's context outlives the agents. */
+void pq_ssh_set_guide(pq_ssh *ssh, const pq_ssh_guide *guide);
+
 /* All agents were freed before. */
 void pq_ssh_free(pq_ssh *ssh);
+
+/* The cluster's guests as the host that was given lists them, for agents and others; list.h. */
+struct pq_ssh_list *pq_ssh_get_list(pq_ssh *ssh);
 
 /* An agent for a VM named by id ("100") or name ("web"), on `node` or, with NULL, wherever it is.
  * Nothing is asked yet. Fails with USAGE for what cannot be a VM or a node, CONFIG if no node is

@@ -67,6 +67,7 @@ def _vm_entry(call: Call, vm: VM) -> dict[str, Any]:
 
 
 def _cluster_status(call: Call) -> Any:
+    check_privileges(call.identity, "/", ["Sys.Audit"])
     nodes = call.env.cluster.nodes
     entries: list[dict[str, Any]] = [
         {"type": "cluster", "id": "cluster", "name": "lab", "nodes": len(nodes), "quorate": 1, "version": len(nodes)}

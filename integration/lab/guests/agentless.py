@@ -13,7 +13,7 @@ class SilentGuest(Guest):
 
     def start(self) -> None:
         if self._relay is None:
-            self._relay = Relay(self.socket_path, self.directory / "no-agent")
+            self._relay = Relay(self.socket_path, self.directory / "no-agent", self.traffic)
             self._relay.start()
 
     def stop(self) -> None:

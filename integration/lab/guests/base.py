@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .traffic import Traffic
+
 
 class GuestError(Exception):
     """The guest cannot do what was asked of it, or could not be started."""
@@ -37,6 +39,8 @@ class Guest(ABC):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.traffic = Traffic()
+        """Of guests with a relay in front of their agent: all but those of kind ``qemu``."""
         directory.mkdir(parents=True, exist_ok=True)
 
     @property

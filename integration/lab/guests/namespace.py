@@ -71,7 +71,7 @@ class SocketGuest(Guest):
         self._process = subprocess.Popen([*namespace, *init], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._read_answer()
         self._init_pid = self._find_init(self._process.pid)
-        self._relay = Relay(self.socket_path, self.directory / "qga.sock")
+        self._relay = Relay(self.socket_path, self.directory / "qga.sock", self.traffic)
         self._relay.start()
         if self._options.late_s:
             self._timer = threading.Timer(self._options.late_s, self._start_agent)

@@ -19,6 +19,8 @@ import socket
 import threading
 from pathlib import Path
 
+from .traffic import Traffic
+
 _CHUNK = 64 * 1024
 _RECONNECT_MS = 20
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -27,9 +29,10 @@ _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 class Relay(threading.Thread):
     """Serves ``listen_path`` and passes bytes to and from the agent that listens on ``agent_path``."""
 
-    def __init__(self, listen_path: Path, agent_path: Path) -> None:
+    def __init__(self, listen_path: Path, agent_path: Path, traffic: Traffic) -> None:
         super().__init__(name=f"relay {listen_path.name}", daemon=True)
         self._agent_path = agent_path
+        self._traffic = traffic
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listen_path.unlink(missing_ok=True)
         self._listener.bind(str(listen_path))
@@ -111,6 +114,7 @@ class Relay(threading.Thread):
                 data = client.recv(_CHUNK)
                 if not data:
                     return self._drop_client()
+                self._traffic.to_agent(data)
                 self._to_agent = data
                 self._flush_to_agent()
             elif event & _GONE:
@@ -128,6 +132,7 @@ class Relay(threading.Thread):
                 data = agent.recv(_CHUNK)
                 if not data:
                     return self._drop_agent()
+                self._traffic.to_client(data)
                 self._to_client = data
                 self._flush_to_client()
             elif event & _GONE:

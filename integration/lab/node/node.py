@@ -83,11 +83,12 @@ class Node:
             process.stdout.close()
 
     def place_sockets(self, vms: list[VM]) -> None:
-        """Show the agent sockets of the VMs that run on this node, and no others."""
-        wanted = {
+        """Show pid files and agent sockets of the VMs that run on this node, and no others."""
+        running = [vm for vm in vms if vm.node == self.place.name and vm.running]
+        wanted = {f"{vm.vmid}.pid": Path("/dev/null") for vm in running} | {
             f"{vm.vmid}.qga": Path("/run/lab", vm.guest.socket_path.relative_to(self.place.lab_dir))
-            for vm in vms
-            if vm.node == self.place.name and vm.running and vm.guest is not None
+            for vm in running
+            if vm.guest is not None
         }
         with self._lock:
             known = {path.name.removesuffix(_AWAY) for path in self._sockets.iterdir()}

@@ -1,7 +1,6 @@
 /*
- * The cluster's guests, as GET /cluster/resources?type=vm lists them.   (transport/pve; pure)
- *
- * The list has only what the user may see (VM.Audit); what is not in it may exist all the same.
+ * The cluster's guests, as GET /cluster/resources?type=vm or `pvesh` lists them.
+ * (transport/cluster; pure)
  */
 #pragma once
 
@@ -34,6 +33,7 @@ typedef struct pq_guest {
 typedef struct pq_guests {
     pq_guest *items;
     size_t count;
+    const char *hidden; /* why others may exist all the same, for messages; NULL: none do */
 } pq_guests;
 
 /* Fills an empty list from the answer's `data`; entries that make no sense are left out. Fails with

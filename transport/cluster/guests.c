@@ -1,4 +1,4 @@
-#include "transport/pve/resources.h"
+#include "transport/cluster/guests.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -92,7 +92,7 @@ int pq_guests_read(pq_guests *guests, const pq_json *data, pq_error *err)
 {
     size_t count = 0;
     if (!is_list(data))
-        return pq_fail(err, PQ_E_BAD_ANSWER, "the API's answer is no list of guests");
+        return pq_fail(err, PQ_E_BAD_ANSWER, "the cluster's list of guests is no list");
     for (const pq_json *item = pq_json_first(data); item != NULL; item = pq_json_next(item))
         count++;
     if (count == 0)
@@ -211,7 +211,8 @@ int pq_guests_find(const pq_guests *guests, const char *vm, const char *node,
     if (elsewhere.count > 0)
         return pq_fail(err, PQ_E_VM_UNKNOWN, "VM '%s' is not on node %s, but %s", vm, node,
                        elsewhere.text);
-    return pq_fail(err, PQ_E_VM_UNKNOWN,
-                   "there is no VM '%s'%s%s, or the API user lacks VM.Audit on it", vm,
-                   node != NULL ? " on node " : "", node != NULL ? node : "");
+    return pq_fail(err, PQ_E_VM_UNKNOWN, "there is no VM '%s'%s%s%s%s", vm,
+                   node != NULL ? " on node " : "", node != NULL ? node : "",
+                   guests->hidden != NULL ? ", or " : "",
+                   guests->hidden != NULL ? guests->hidden : "");
 }
