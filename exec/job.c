@@ -58,7 +58,8 @@ static void end(pq_job *job, const pq_error *err)
     pq_job_result result = job->result;
     set_state(job, JOB_ENDED);
     if (!job->plain)
-        pq_session_job_ended(job->session, job->number);
+        pq_session_job_ended(job->session, job->number,
+                             job->input_bytes + job->out.delivered + job->err.delivered);
     pq_job_drop(job);
     events.done(context, err, err == NULL ? &result : NULL);
 }
@@ -444,6 +445,7 @@ static int take_request(pq_job *job, const pq_job_request *request, pq_error *er
     if (request->input != NULL &&
         pq_buf_add(&job->feed.waiting, request->input, request->input_length, err) < 0)
         return -1;
+    job->input_bytes = request->input_length;
     job->feed.ended = !request->input_streams;
     job->feeds = request->input_streams;
     return 0;

@@ -43,7 +43,8 @@ struct pq_job {
     bool paused;
     pq_launch launch;
     job_stage stage;
-    bool feeds; /* stdin goes in pieces */
+    uint64_t input_bytes; /* of a stdin that was given as a whole */
+    bool feeds;           /* stdin goes in pieces */
     pq_input feed;
     pq_call *launcher;
     uint64_t kind, wider_kind; /* of the command, for pq_expect; with and without its stdin */

@@ -26,6 +26,11 @@
 /* Ended jobs, or transfers, whose files one script removes; the argument stays short. */
 #define ENDED_MAX 64
 
+/* A slow guest needs 35 ms to start the process that removes files, so it removes those of several
+ * jobs at once, as long as they take little space. */
+#define ENDED_JOBS_BATCH 8
+#define ENDED_BYTES_BATCH (1024 * 1024)
+
 /* Longest remote_tmp: with names of ours behind it a path stays below 1024 bytes, the smallest
  * PATH_MAX of the systems we know. */
 #define REMOTE_TMP_MAX 900
@@ -34,6 +39,7 @@
 typedef struct ended_list {
     unsigned numbers[ENDED_MAX];
     size_t count;
+    uint64_t bytes; /* of the guest's disk */
 } ended_list;
 
 struct pq_session {
@@ -216,8 +222,9 @@ void pq_session_used_guest(pq_session *session)
     session->dirty = true;
 }
 
-static void add_ended(ended_list *list, unsigned number)
+static void add_ended(ended_list *list, unsigned number, uint64_t bytes)
 {
+    list->bytes += bytes;
     /* What does not fit stays until the close. */
     if (list->count < ENDED_MAX)
         list->numbers[list->count++] = number;
@@ -232,22 +239,26 @@ static int take_ended(ended_list *list, pq_buf *out, pq_error *err)
             return -1;
     }
     list->count = 0;
+    list->bytes = 0;
     return 0;
 }
 
-void pq_session_job_ended(pq_session *session, unsigned number)
+void pq_session_job_ended(pq_session *session, unsigned number, uint64_t bytes)
 {
-    add_ended(&session->ended_jobs, number);
+    add_ended(&session->ended_jobs, number, bytes);
 }
 
 int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err)
 {
+    const ended_list *ended = &session->ended_jobs;
+    if (ended->count < ENDED_JOBS_BATCH && ended->bytes < ENDED_BYTES_BATCH)
+        return pq_buf_add_byte(out, '-', err);
     return take_ended(&session->ended_jobs, out, err);
 }
 
 void pq_session_transfer_ended(pq_session *session, unsigned number)
 {
-    add_ended(&session->ended_transfers, number);
+    add_ended(&session->ended_transfers, number, 0);
 }
 
 int pq_session_take_ended_transfers(pq_session *session, pq_buf *out, pq_error *err)

@@ -86,10 +86,11 @@ unsigned pq_session_next_number(pq_session *session);
 /* A script that makes one of the directories may have run, so close has work to do. */
 void pq_session_used_guest(pq_session *session);
 
-/* Job `number` has ended and its files can go. */
-void pq_session_job_ended(pq_session *session, unsigned number);
+/* Job `number` has ended and its files, of about so many bytes, can go. */
+void pq_session_job_ended(pq_session *session, unsigned number, uint64_t bytes);
 
-/* Appends the ended jobs for a launcher's DONE argument, "-" for none, and forgets them. */
+/* Appends the ended jobs for a launcher's DONE argument and forgets them; "-" while there are few,
+ * whose files are small. */
 int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err);
 
 /* The same for the files of a transfer, which go with the next one's first script. */

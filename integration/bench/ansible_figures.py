@@ -15,9 +15,10 @@ YARDSTICKS = {"local": "`local`", "ssh": "`ssh`"}
 
 
 class Plays:
-    """All series of ``ansible_runs.py``, as results.json has them."""
+    """All series of ``ansible_runs.py``, and ``trips.py``'s, as results.json has them."""
 
-    def __init__(self, series: list[dict[str, Any]]) -> None:
+    def __init__(self, series: list[dict[str, Any]], trips: list[dict[str, Any]]) -> None:
+        self._trips: dict[tuple[str, int], dict[str, Any]] = {(one["who"], one["vmid"]): one for one in trips}
         self._series: dict[tuple[str, str, int], dict[str, Any]] = {
             (one["who"], one["work"], one["vmid"]): one for one in series
         }
@@ -42,6 +43,11 @@ class Plays:
         """The median time of the whole process."""
         times = [run["seconds"] for run in self._runs(who, work, vmid)]
         return statistics.median(times) if times else None
+
+    def trip(self, who: str, vmid: int) -> float | None:
+        """The median time to the guest and back."""
+        one = self._trips.get((who, vmid))
+        return None if one is None else statistics.median(one["seconds"])
 
     def ratio(self, above: str, below: str, work: str, vmid: int) -> float | None:
         """How many times as long as ``below`` the other takes."""

@@ -27,8 +27,22 @@ def section(figures: Figures) -> str:
         return ""
     text = f"\n## Ansible\n{_METHOD}"
     for vmid in plays.guests:
-        text += f"\n### {figures.guests[vmid]}\n{_times(figures, vmid)}\nCalls of each task:\n\n{_calls(figures, vmid)}"
+        text += f"\n### {figures.guests[vmid]}\n{_times(figures, vmid)}\n{_trips(figures, vmid)}"
+        text += f"Calls of each task:\n\n{_calls(figures, vmid)}"
     return text
+
+
+def _trips(figures: Figures, vmid: int) -> str:
+    """What a way to the guest and back takes, which bounds all tasks from below."""
+    plays = figures.plays
+    if plays.trip("ours", vmid) is None:
+        return ""
+    ssh = plays.trip("ssh", vmid)
+    by_ssh = "" if ssh is None else f", a session over `ssh`'s shared connection {time_text(ssh)}"
+    return (
+        f"To the guest and back, for `true`: ours {time_text(plays.trip('ours', vmid))}, a bare exec and its exec-status"
+        f" {time_text(plays.trip('pair', vmid))}{by_ssh}. A task takes one such way, one that brings a file five or six.\n\n"
+    )
 
 
 def _times(figures: Figures, vmid: int) -> str:

@@ -16,7 +16,7 @@ class Figures:
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results
-        self.plays = Plays(results.get("plays", []))
+        self.plays = Plays(results.get("plays", []), results.get("trips", []))
         self._cells: dict[tuple[str, int], Cell] = {(cell["case"], cell["vmid"]): cell for cell in results["cells"]}
 
     @property

@@ -79,6 +79,21 @@ def test_server_that_ends(server: Server, lab: Lab) -> None:
     lab.guest(PIPED).run(["sh", "-c", "rm -rf /tmp/.pve-qga-run-*"])
 
 
+def test_left_alone(lab: Lab, tmp_path: Path, control: Path) -> None:
+    """A shared program finishes what it was left with."""
+    sharing = {"PVE_QGA_CONTROL_PERSIST": "60s", "PVE_QGA_CONTROL_PATH": str(control)}
+    server = Server([str(PROGRAM), "serve"], {**Program(lab, tmp_path).environment, **sharing})
+    server.hello("test", str(PIPED))
+    guest = lab.guest(PIPED)
+    go, done = guest.path("/tmp/go"), guest.path("/tmp/done")
+    server.start("exec_command", {"cmd": "until [ -e /tmp/go ]; do sleep 0.1; done; rm /tmp/go; echo done >/tmp/done"})
+    server.flush()
+    server.leave()
+    go.touch()
+    until(done.exists, "the command has run to its end")
+    done.unlink()
+
+
 @pytest.mark.parametrize("answer", ["nonsense", '{"id":1}', '{"id":1,"error":7}', "[]", ""])
 def test_what_is_no_server(answer: str) -> None:
     server = Server(["sh", "-c", 'read -r line; printf "%s\\n" "$0"', answer], os.environ)

@@ -94,27 +94,40 @@ Test(session, numbers)
     cr_assert_eq(pq_session_next_number(guest.session), 2);
 }
 
-Test(session, ended_jobs)
+static void must_take_ended(const char *expected)
 {
     pq_buf out = {0};
     cr_assert_eq(pq_session_take_ended(guest.session, &out, &err), 0);
-    cr_assert_str_eq(out.data, "-");
-    pq_buf_clear(&out);
-    pq_session_job_ended(guest.session, 3);
-    pq_session_job_ended(guest.session, 7);
-    cr_assert_eq(pq_session_take_ended(guest.session, &out, &err), 0);
-    cr_assert_str_eq(out.data, "3 7");
-    pq_buf_clear(&out);
-    cr_assert_eq(pq_session_take_ended(guest.session, &out, &err), 0);
-    cr_assert_str_eq(out.data, "-", "they are told once");
+    cr_assert_str_eq(out.data, expected);
     pq_buf_done(&out);
+}
+
+Test(session, ended_jobs_are_told_in_batches)
+{
+    must_take_ended("-");
+    for (unsigned i = 1; i < 8; i++)
+        pq_session_job_ended(guest.session, i, 100);
+    must_take_ended("-");
+    pq_session_job_ended(guest.session, 8, 100);
+    must_take_ended("1 2 3 4 5 6 7 8");
+    must_take_ended("-");
+}
+
+Test(session, ended_jobs_of_large_files_are_told_soon)
+{
+    pq_session_job_ended(guest.session, 3, 100);
+    must_take_ended("-");
+    pq_session_job_ended(guest.session, 7, 2 * 1024 * 1024);
+    must_take_ended("3 7");
+    pq_session_job_ended(guest.session, 9, 100);
+    must_take_ended("-");
 }
 
 Test(session, many_ended_jobs_stay_bounded)
 {
     pq_buf out = {0};
     for (unsigned i = 0; i < 10000; i++)
-        pq_session_job_ended(guest.session, i);
+        pq_session_job_ended(guest.session, i, 1);
     cr_assert_eq(pq_session_take_ended(guest.session, &out, &err), 0);
     cr_assert_lt(out.length, 1000);
     pq_buf_done(&out);
@@ -123,8 +136,8 @@ Test(session, many_ended_jobs_stay_bounded)
 Test(session, ended_jobs_without_memory)
 {
     pq_buf out = {.maximum = 4};
-    pq_session_job_ended(guest.session, 1000);
-    pq_session_job_ended(guest.session, 1001);
+    for (unsigned i = 1000; i < 1010; i++)
+        pq_session_job_ended(guest.session, i, 1);
     cr_assert_eq(pq_session_take_ended(guest.session, &out, &err), -1);
     cr_assert_eq(err.code, PQ_E_TOO_LARGE);
     pq_buf_done(&out);

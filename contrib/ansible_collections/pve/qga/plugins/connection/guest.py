@@ -27,6 +27,8 @@ notes:
   - Commands run as the user of the agent, which is root. C(ansible_user) is ignored; C(become) leads to other users.
   - The token or user needs C(VM.Monitor) (Proxmox VE 7 and 8) or C(VM.GuestAgent.Unrestricted) (9) on the VM, and
     C(VM.Audit) where the VM is named or its node left out.
+  - The directory that a task has for its files is removed when the task is over, and nobody waits for that while the
+    program is shared, see O(control_persist).
   - There is no terminal. Programs for C(become) that read passwords from one alone, such as C(doas), work where they
     ask for none.
   - Linux guests only.
@@ -295,6 +297,7 @@ from ansible_collections.pve.qga.plugins.plugin_utils.translate import (
     HINTS,
     TASK_FAILURES,
     encoded,
+    is_cleanup,
     is_question,
     unwrapped,
 )
@@ -356,6 +359,7 @@ class Connection(ConnectionBase):
         super().__init__(*args, **kwargs)
         self._server: t.Optional[Server] = None
         self._used: t.Any = None  # what the server was started with
+        self._cleanup: t.Optional[Call] = None  # that nobody has waited for
 
     # ---- what Ansible calls ----
 
@@ -375,6 +379,8 @@ class Connection(ConnectionBase):
         become = self.become if sudoable else None
         if become is not None and become.expect_prompt():
             return self._become_by_password(params, data)
+        if not data and become is None and is_cleanup(line) and self._shares():
+            return self._clean_up(params)
         if not data and is_question(line) and "remember" in self._served().features:
             params["remember"] = True
         done = self._run(params, data)
@@ -412,10 +418,33 @@ class Connection(ConnectionBase):
     def close(self) -> None:
         server, self._server = self._server, None
         self._connected = False
-        if server is not None:
+        if server is None:
+            return
+        if self._cleanup is not None and not self._cleanup.done:
+            server.leave()
+        else:
             server.close()
+            self._warn_of_cleanup()
 
     # ---- commands ----
+
+    def _clean_up(self, params: t.Dict[str, t.Any]) -> t.Tuple[int, bytes, bytes]:
+        """Has a task's directory removed and does not wait for it, as nothing depends on it but a warning of Ansible's."""
+        self._warn_of_cleanup()
+        self._cleanup = self._start("exec_command", params)
+        self._served().flush()
+        return 0, b"", b""
+
+    def _warn_of_cleanup(self) -> None:
+        cleanup, self._cleanup = self._cleanup, None
+        if cleanup is None:
+            return
+        try:
+            failed = self._wait(cleanup)["exit_code"] != 0
+        except AnsibleError:
+            failed = True
+        if failed:
+            display.warning("a temporary directory of Ansible's may be left in guest %s" % self._vm())
 
     def _run(self, params: t.Dict[str, t.Any], data: bytes) -> t.Tuple[int, bytes, bytes]:
         if len(data) > PAYLOAD_BYTES:
@@ -481,11 +510,16 @@ class Connection(ConnectionBase):
 
     def _abort(self) -> None:
         server, self._server = self._server, None
+        self._cleanup = None
         self._connected = False
         if server is not None:
             server.abort()
 
     # ---- the program ----
+
+    def _shares(self) -> bool:
+        """Whether the program goes on when this process has ended."""
+        return _plain(self.get_option("control_persist")).rstrip("smh") != "0"
 
     def _served(self) -> Server:
         """The program, started anew if it was started with other options, as a loop over hosts can have them."""

@@ -179,7 +179,18 @@ class Server:
             key.data()
         return bool(events)
 
+    def flush(self) -> None:
+        """Hands over what is queued."""
+        while self._outgoing and self._gone is None:
+            self.step()
+
     # ---- the end ----
+
+    def leave(self) -> None:
+        """Closes the server's input and leaves it to finish what runs, which a shared server does in a while."""
+        self._over = True
+        self._selector.close()
+        self._process.stdin.close()
 
     def close(self) -> None:
         """Closes the server's input, upon which it cleans up the guests and ends."""

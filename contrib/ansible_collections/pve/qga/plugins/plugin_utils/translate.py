@@ -46,6 +46,7 @@ HINTS = {
 _WRAPPED = re.compile(r"(/[\w./+-]+) -c (.*)", re.DOTALL)
 _NO_OP = " && sleep 0"
 _QUESTION = re.compile(rb"echo ~(root)?")
+_CLEANUP = re.compile(rb"rm -f -r /([\w.+-]+/)+ansible-tmp-[\w.-]+/ > /dev/null 2>&1")
 
 
 def encoded(name: str, value: bytes) -> t.Dict[str, str]:
@@ -81,3 +82,8 @@ def unwrapped(command: bytes) -> t.Tuple[t.Optional[str], bytes]:
 def is_question(line: bytes) -> bool:
     """Whether a line only asks for what stays the same: the home directory of the agent's user."""
     return _QUESTION.fullmatch(line) is not None
+
+
+def is_cleanup(line: bytes) -> bool:
+    """Whether a line removes the directory that Ansible has made for a task, which is done with it."""
+    return _CLEANUP.fullmatch(line) is not None

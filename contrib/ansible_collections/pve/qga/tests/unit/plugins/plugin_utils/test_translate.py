@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from ansible_collections.pve.qga.plugins.plugin_utils.translate import encoded, is_question, unwrapped
+from ansible_collections.pve.qga.plugins.plugin_utils.translate import encoded, is_cleanup, is_question, unwrapped
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,13 @@ def test_question() -> None:
     assert is_question(b"echo ~") and is_question(b"echo ~root")
     for line in (b"echo ~alice", b"echo ~; rm x", b"echo ~root/x", b"echo `id`", b"echo ~\n"):
         assert not is_question(line)
+
+
+def test_cleanup() -> None:
+    line = b"rm -f -r /root/.ansible/tmp/ansible-tmp-1796078822.03-18383-3105/ > /dev/null 2>&1"
+    assert is_cleanup(line)
+    for other in (b"rm -f -r /root/ > /dev/null 2>&1", line + b"; id", line[:-5], line.replace(b"/root", b"/$(id)")):
+        assert not is_cleanup(other)
 
 
 def test_encoded() -> None:
