@@ -1,21 +1,16 @@
 /*
  * pve-qga-rsh: reads ssh's command line and the configuration, and runs the session.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "shim/process.h"
-#include "shim/rsh/login.h"
 #include "shim/rsh/options.h"
 #include "shim/rsh/relay.h"
-#include "shim/rsh/terminal.h"
 #include "transport/base/fd.h"
 #include "transport/base/log.h"
 
 #define PROGRAM "pve-qga-rsh"
-
-extern char **environ;
 
 static const char help[] =
     "Usage: " PROGRAM " [OPTION...] [USER@]VM [COMMAND...]\n"
@@ -85,62 +80,11 @@ static int load(pq_run *run, const pq_rsh_options *options, pq_error *err)
     return trace != NULL ? pq_trace_open(trace, err) : 0;
 }
 
-/* What SendEnv lets through of our environment, and SetEnv behind it; NULL at the end. */
-static const char **make_env(const pq_rsh_options *options, pq_error *err)
+static int run_session(pq_run *run, const pq_rsh_options *options)
 {
-    size_t most = options->env_count + 1, count = 0;
-    for (char **variable = environ; *variable != NULL; variable++)
-        most++;
-    const char **env = calloc(most, sizeof *env);
-    if (env == NULL) {
-        pq_fail(err, PQ_E_NOMEM, "out of memory");
-        return NULL;
-    }
-    for (char **variable = environ; *variable != NULL; variable++) {
-        if (pq_rsh_options_sends(options, *variable, strcspn(*variable, "=")))
-            env[count++] = *variable;
-    }
-    for (size_t i = 0; i < options->env_count; i++)
-        env[count++] = options->env[i];
-    return env;
-}
-
-static int make_line(const pq_rsh_options *options, const pq_config *config, pq_buf *line,
-                     pq_error *err)
-{
-    bool own_shell = pq_config_source(config, PQ_OPT_EXECUTABLE) == PQ_SOURCE_DEFAULT;
-    pq_rsh_login login = {
-        .kind = options->command.length > 0 ? PQ_RSH_COMMAND : PQ_RSH_SHELL,
-        .command = options->command.data,
-        .user = options->user,
-        .shell = own_shell ? NULL : pq_config_text(config, PQ_OPT_EXECUTABLE),
-    };
-    if (options->subsystem) {
-        if (strcmp(login.command, "sftp") != 0)
-            return pq_fail(err, PQ_E_UNSUPPORTED, "the only subsystem is sftp");
-        login.kind = PQ_RSH_SFTP;
-    }
-    if (pq_rsh_login_line(&login, line, err) < 0)
-        return -1;
-    return pq_rsh_terminal_wrap(options->tty, isatty(STDIN_FILENO) != 0, line, err);
-}
-
-static int run_session(pq_run *run, const pq_rsh_options *options, pq_error *err)
-{
-    pq_buf line = {0};
-    const char **env = make_env(options, err);
-    int status;
-    if (env == NULL || make_line(options, run->config, &line, err) < 0) {
-        status = fail(err);
-    } else {
-        pq_rsh_relay_request request = {
-            .vm = options->vm, .line = line.data, .env = env, .input = !options->no_stdin};
-        pq_trace("run", PQ_TEXT("command", "rsh"), PQ_TEXT("version", PQ_VERSION));
-        status = pq_rsh_relay(run, &request);
-        pq_trace("exit", PQ_INT("status", status));
-    }
-    pq_buf_done(&line);
-    free(env);
+    pq_trace("run", PQ_TEXT("command", "rsh"), PQ_TEXT("version", PQ_VERSION));
+    int status = pq_rsh_relay(run, options);
+    pq_trace("exit", PQ_INT("status", status));
     return status;
 }
 
@@ -159,7 +103,7 @@ static int act(pq_run *run, const pq_rsh_options *options, pq_error *err)
     case PQ_RSH_RUN:
         break;
     }
-    return load(run, options, err) < 0 ? fail(err) : run_session(run, options, err);
+    return load(run, options, err) < 0 ? fail(err) : run_session(run, options);
 }
 
 int main(int argc, char **argv)

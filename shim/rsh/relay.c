@@ -2,10 +2,12 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "exec/stream.h"
 #include "shim/outputs.h"
+#include "shim/rsh/session.h"
 #include "shim/stdin_feed.h"
 #include "shim/task.h"
 #include "transport/base/log.h"
@@ -194,15 +196,13 @@ static void drop(void *context)
 
 /* ---- the beginning ---- */
 
-static int start_stream(relay *r, const pq_rsh_relay_request *request, pq_error *err)
+static int start_stream(relay *r, const pq_stream_request *request, pq_error *err)
 {
     static const pq_stream_events events = {
         .output = on_output, .input_wanted = on_input_wanted, .done = on_done};
     static const pq_feed_target input = {
         .room = stream_room, .input = stream_take, .end = stream_input_end};
-    pq_stream_request wanted = {
-        .command = request->line, .env = request->env, .input = request->input};
-    r->stream = pq_stream_start(r->task.session, &wanted, &events, r, err);
+    r->stream = pq_stream_start(r->task.session, request, &events, r, err);
     if (r->stream == NULL)
         return -1;
     if (request->input)
@@ -211,26 +211,41 @@ static int start_stream(relay *r, const pq_rsh_relay_request *request, pq_error 
     return 0;
 }
 
-static int start(relay *r, pq_run *run, const pq_rsh_relay_request *request, pq_error *err)
+static int start_session(relay *r, const pq_rsh_options *options, const pq_config *config,
+                         pq_error *err)
+{
+    pq_buf line = {0};
+    const char **env = pq_rsh_session_env(options, err);
+    int result = -1;
+    if (env != NULL && pq_rsh_session_line(options, config, &line, err) == 0) {
+        pq_stream_request request = {.command = line.data, .env = env, .input = !options->no_stdin};
+        result = start_stream(r, &request, err);
+    }
+    pq_buf_done(&line);
+    free(env);
+    return result;
+}
+
+static int start(relay *r, pq_run *run, const pq_rsh_options *options, pq_error *err)
 {
     static const pq_outputs_events events = {
         .pause = on_pause, .moved = on_moved, .failed = on_output_failed};
-    if (pq_task_init(&r->task, run, request->vm, err) < 0)
+    if (pq_task_init(&r->task, run, options->vm, err) < 0)
         return -1;
     pq_outputs_init(&r->outputs, r->task.loop, &events, r);
     snprintf(r->task.doing, sizeof r->task.doing, "running a command on '%s'", r->task.vm);
     pq_ms timeout = pq_config_duration_ms(run->config, PQ_OPT_TIMEOUT);
     if (timeout > 0)
         pq_timer_start(r->task.loop, &r->timeout, timeout, on_timeout, r);
-    return start_stream(r, request, err);
+    return start_session(r, options, run->config, err);
 }
 
-int pq_rsh_relay(pq_run *run, const pq_rsh_relay_request *request)
+int pq_rsh_relay(pq_run *run, const pq_rsh_options *options)
 {
     static const pq_task_work work = {.signal = on_signal, .cancel = cancel, .drop = drop};
     relay r = {0};
     pq_error err;
-    int status = start(&r, run, request, &err) < 0 ? pq_task_refuse(&err, r.task.doing)
+    int status = start(&r, run, options, &err) < 0 ? pq_task_refuse(&err, r.task.doing)
                                                    : pq_task_run(&r.task, &work, &r);
     drop(&r);
     pq_outputs_done(&r.outputs);

@@ -11,14 +11,8 @@
  */
 #pragma once
 
+#include "shim/rsh/options.h"
 #include "shim/run.h"
 
-typedef struct pq_rsh_relay_request {
-    const char *vm;
-    const char *line;       /* for /bin/sh */
-    const char *const *env; /* NAME=VALUE..., NULL-terminated; or NULL */
-    bool input;             /* stdin goes along */
-} pq_rsh_relay_request;
-
-/* Runs the line to its end; returns the exit status. */
-int pq_rsh_relay(pq_run *run, const pq_rsh_relay_request *request);
+/* Runs what the options ask for to its end; returns the exit status. */
+int pq_rsh_relay(pq_run *run, const pq_rsh_options *options);
