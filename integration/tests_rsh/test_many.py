@@ -20,15 +20,15 @@ def test_parallel(rsh: Rsh, clean: None) -> None:
 
 def test_parallel_with_files(rsh: Rsh, tmp_path: Path) -> None:
     """--transfer and --return run rsync through the same program."""
-    for name in ("a", "b c"):
+    for name in ("a", "b-c"):
         (tmp_path / name).write_text(name)
     done = rsh.having(PARALLEL_SSH=str(RSH)).tool(
         "parallel", "--will-cite", "-S", "web,db", "--workdir", "/tmp/work", "--transfer", "--return", "{}.out", "--cleanup",
-        "tr a-z A-Z <{} >{}.out", ":::", "a", "b c", cwd=tmp_path,
+        "tr a-z A-Z <{} >{}.out", ":::", "a", "b-c", cwd=tmp_path,
         env={"RSYNC_RSH": str(RSH), "PARALLEL_RSYNC_OPTS": f"-rlDzR -e {RSH}"},
     )  # fmt: skip
     assert done.status == 0, done.stderr
-    assert (tmp_path / "a.out").read_text() == "A" and (tmp_path / "b c.out").read_text() == "B C"
+    assert (tmp_path / "a.out").read_text() == "A" and (tmp_path / "b-c.out").read_text() == "B C"
 
 
 def test_clush(rsh: Rsh) -> None:

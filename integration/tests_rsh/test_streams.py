@@ -197,6 +197,10 @@ def test_aliases_and_options_of_ours(rsh: Rsh) -> None:
     assert rsh.run("-oHostName=db", "anything", "hostname").succeeded().stdout in name
 
 
+def test_timeout(rsh: Rsh, clean: None) -> None:
+    rsh.run("-opve.timeout=1", "web", "exec sleep 1000").failed("took too long", status=124)
+
+
 def test_failures_are_255_and_one_line(rsh: Rsh) -> None:
     rsh.run("nosuchvm", "true").failed("nosuchvm")
     rsh.run("off", "true").failed("not running")
