@@ -15,6 +15,10 @@ from lab import Lab
 from program import ended, finish, until
 from rsh import RSH, Rsh
 
+def cksum(data: bytes) -> bytes:
+    return subprocess.run(["cksum"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
 EVERY_BYTE = bytes(range(256)) * 40
 
 
@@ -52,6 +56,12 @@ def test_conversation(rsh: Rsh) -> None:
             assert process.stdout.readline() == b"got %d\n" % number
         assert finish(process).stderr == b"end\n"
         assert process.returncode == 0
+
+
+def test_long_commands(rsh: Rsh) -> None:
+    """GNU parallel and others send whole scripts as a command."""
+    word = "'a\"b$c'" * 4000
+    assert rsh.run("web", f"printf %s {word} | cksum").succeeded().stdout == cksum(word.replace("'", "").encode())
 
 
 def test_half_close(rsh: Rsh) -> None:
