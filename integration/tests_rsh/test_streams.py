@@ -152,7 +152,9 @@ def test_signals_are_passed_on(rsh: Rsh, clean: None, number: signal.Signals) ->
     with ended(process):
         assert process.stdout and process.stdout.readline() == b"ready\n"
         done = finish(process, number)
-    assert (done.status, done.stdout, done.stderr) == (9, name.encode() + b"\n", b"")
+    # The shell may have to say something about its sleep, which has had the signal, too.
+    assert (done.status, done.stdout) == (9, name.encode() + b"\n")
+    assert b"pve-qga-rsh" not in done.stderr
 
 
 def test_a_signal_ends_a_command_that_does_not_care(rsh: Rsh, clean: None) -> None:

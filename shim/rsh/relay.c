@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "exec/stream.h"
+#include "exec/duplex.h"
 #include "shim/outputs.h"
 #include "shim/rsh/session.h"
 #include "shim/stdin_feed.h"
@@ -17,7 +17,7 @@ typedef struct relay {
     pq_task task;
     pq_stdin_feed feed;
     pq_outputs outputs;
-    pq_stream *stream; /* NULL: not started, or ended */
+    pq_duplex *stream; /* NULL: not started, or ended */
     pq_timer timeout;
     unsigned end_signals; /* those that were passed on */
     int status;
@@ -83,7 +83,7 @@ static void fail_here(relay *r, const pq_error *err)
     r->decided = true;
     r->status = pq_task_refuse(err, r->task.doing);
     if (r->stream != NULL)
-        pq_stream_cancel(r->stream);
+        pq_duplex_cancel(r->stream);
 }
 
 static void on_timeout(void *context)
@@ -105,7 +105,7 @@ static void on_pause(void *context, bool pause)
 {
     relay *r = context;
     if (r->stream != NULL)
-        pq_stream_pause(r->stream, pause);
+        pq_duplex_pause(r->stream, pause);
 }
 
 static void on_moved(void *context)
@@ -122,17 +122,17 @@ static void on_output_failed(void *context, const pq_error *err)
 
 static size_t stream_room(const void *stream)
 {
-    return pq_stream_input_room(stream);
+    return pq_duplex_input_room(stream);
 }
 
 static int stream_take(void *stream, const void *bytes, size_t length, pq_error *err)
 {
-    return pq_stream_input(stream, bytes, length, err);
+    return pq_duplex_input(stream, bytes, length, err);
 }
 
 static void stream_input_end(void *stream)
 {
-    pq_stream_input_end(stream);
+    pq_duplex_input_end(stream);
 }
 
 static void on_input_wanted(void *context)
@@ -172,7 +172,7 @@ static bool on_signal(void *context, int number)
         return false;
     if (ends && ++r->end_signals > 1)
         return false;
-    pq_stream_signal(r->stream, name);
+    pq_duplex_signal(r->stream, name);
     return true;
 }
 
@@ -180,7 +180,7 @@ static void cancel(void *context)
 {
     relay *r = context;
     if (r->stream != NULL)
-        pq_stream_cancel(r->stream);
+        pq_duplex_cancel(r->stream);
     else
         end_if_flushed(r);
 }
@@ -188,7 +188,7 @@ static void cancel(void *context)
 static void drop(void *context)
 {
     relay *r = context;
-    pq_stream_drop(r->stream);
+    pq_duplex_drop(r->stream);
     r->stream = NULL;
     pq_timer_stop(&r->timeout);
     pq_feed_done(&r->feed);
@@ -196,13 +196,13 @@ static void drop(void *context)
 
 /* ---- the beginning ---- */
 
-static int start_stream(relay *r, const pq_stream_request *request, pq_error *err)
+static int start_stream(relay *r, const pq_duplex_request *request, pq_error *err)
 {
-    static const pq_stream_events events = {
+    static const pq_duplex_events events = {
         .output = on_output, .input_wanted = on_input_wanted, .done = on_done};
     static const pq_feed_target input = {
         .room = stream_room, .input = stream_take, .end = stream_input_end};
-    r->stream = pq_stream_start(r->task.session, request, &events, r, err);
+    r->stream = pq_duplex_start(r->task.session, request, &events, r, err);
     if (r->stream == NULL)
         return -1;
     if (request->input)
@@ -218,7 +218,7 @@ static int start_session(relay *r, const pq_rsh_options *options, const pq_confi
     const char **env = pq_rsh_session_env(options, err);
     int result = -1;
     if (env != NULL && pq_rsh_session_line(options, config, &line, err) == 0) {
-        pq_stream_request request = {.command = line.data, .env = env, .input = !options->no_stdin};
+        pq_duplex_request request = {.command = line.data, .env = env, .input = !options->no_stdin};
         result = start_stream(r, &request, err);
     }
     pq_buf_done(&line);
