@@ -5,7 +5,9 @@
 
 #include "transport/base/log.h"
 
-static const int handled[] = {SIGINT, SIGTERM, SIGHUP};
+/* The first three for every command. */
+static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+#define HANDLED_ALWAYS 3
 
 static void set_state(pq_task *task, pq_task_state state)
 {
@@ -35,6 +37,9 @@ static void out_of_patience(void *context)
 static void on_signal(void *context, int number)
 {
     pq_task *task = context;
+    if (task->work.signal != NULL && task->state == PQ_TASK_WORKING &&
+        task->work.signal(task->context, number))
+        return;
     if (++task->signals == 1)
         task->signal = number;
     if (task->signals > 2 || task->state == PQ_TASK_CLOSED) {
@@ -51,7 +56,8 @@ static void on_signal(void *context, int number)
 
 static int handle_signals(pq_task *task, pq_error *err)
 {
-    for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++) {
+    size_t count = task->work.signal != NULL ? sizeof handled / sizeof handled[0] : HANDLED_ALWAYS;
+    for (size_t i = 0; i < count; i++) {
         struct sigaction old;
         if (sigaction(handled[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
             continue;

@@ -18,6 +18,9 @@
 #define PQ_TASK_PATIENCE_MS 30000
 
 typedef struct pq_task_work {
+    /* A signal has come, also SIGQUIT, SIGUSR1, SIGUSR2, which are only caught for this; true: it
+     * was dealt with, false: it is to be as said above. NULL: they all are. */
+    bool (*signal)(void *context, int number);
     /* End soon; may be called again. May end the task at once. */
     void (*cancel)(void *context);
     /* Forget the work; the task ends by itself. */

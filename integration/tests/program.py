@@ -36,6 +36,7 @@ WATCHDOG_S = 150.0
 Argument = Union[str, bytes, "os.PathLike[str]"]
 Stdin = Union[bytes, int, IO[Any], None]
 T = TypeVar("T")
+P = TypeVar("P", bound="Program")
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
@@ -94,9 +95,9 @@ class Program:
                 self.environment[name] = os.environ[name]
         self.environment.update(environment or {})
 
-    def having(self, **environment: str | None) -> Program:
+    def having(self: P, **environment: str | None) -> P:
         """The same with other variables; None takes one away."""
-        changed = Program(self.lab, self.home, self.environment)
+        changed = type(self)(self.lab, self.home, self.environment)
         changed._watchdogs = self._watchdogs
         for name, value in environment.items():
             if value is None:

@@ -1,8 +1,7 @@
 /*
  * exec: a command in the guest, with its stdin, stdout, stderr and exit status.
  *
- * The job's output goes through a sink for each stream; while one of them is full the job is
- * paused. When the job has ended and the sinks are empty the task ends.
+ * While the outputs are full the job is paused. When it has ended and they are empty the task ends.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 
 #include "exec/job.h"
 #include "shim/operands.h"
-#include "shim/sink.h"
+#include "shim/outputs.h"
 #include "shim/stdin_feed.h"
 #include "shim/task.h"
 #include "transport/base/log.h"
@@ -22,9 +21,8 @@ typedef struct exec_command {
     pq_exec_operands operands;
     pq_buf line;
     pq_stdin_feed feed;
-    pq_sink out, err;
+    pq_outputs outputs;
     pq_job *job; /* NULL: not started, or ended */
-    bool paused;
     int status;
     bool failed; /* here, which goes before whatever the job says */
 } exec_command;
@@ -33,11 +31,9 @@ typedef struct exec_command {
 
 static void end_if_flushed(exec_command *exec)
 {
-    if (exec->task.signal != 0) {
-        pq_sink_drop(&exec->out);
-        pq_sink_drop(&exec->err);
-    }
-    bool flushed = pq_sink_length(&exec->out) == 0 && pq_sink_length(&exec->err) == 0;
+    if (exec->task.signal != 0)
+        pq_outputs_drop(&exec->outputs);
+    bool flushed = pq_outputs_are_empty(&exec->outputs);
     if (exec->job == NULL && flushed && exec->task.state == PQ_TASK_WORKING)
         pq_task_end(&exec->task, exec->status);
 }
@@ -107,51 +103,24 @@ static void fail_here(exec_command *exec, const pq_error *err)
 static void on_output(void *context, int stream, const char *bytes, size_t length)
 {
     exec_command *exec = context;
-    pq_sink *sink = stream == 1 ? &exec->out : &exec->err;
-    pq_sink_write(sink, bytes, length);
-    if (pq_sink_length(sink) > PQ_SINK_HIGH && !exec->paused) {
-        exec->paused = true;
-        pq_job_pause(exec->job, true);
-    }
+    pq_outputs_write(&exec->outputs, stream, bytes, length);
+}
+
+static void on_pause(void *context, bool pause)
+{
+    exec_command *exec = context;
+    if (exec->job != NULL)
+        pq_job_pause(exec->job, pause);
 }
 
 static void on_moved(void *context)
 {
-    exec_command *exec = context;
-    bool low =
-        pq_sink_length(&exec->out) <= PQ_SINK_LOW && pq_sink_length(&exec->err) <= PQ_SINK_LOW;
-    if (exec->paused && low) {
-        exec->paused = false;
-        if (exec->job != NULL)
-            pq_job_pause(exec->job, false);
-    }
-    end_if_flushed(exec);
+    end_if_flushed(context);
 }
 
-static void on_output_failed(exec_command *exec, const char *name, const pq_error *err)
+static void on_output_failed(void *context, const pq_error *err)
 {
-    pq_error named = *err;
-    pq_error_prefix(&named, "%s: ", name);
-    fail_here(exec, &named);
-    on_moved(exec);
-}
-
-static void on_stdout_failed(void *context, const pq_error *err)
-{
-    on_output_failed(context, "stdout", err);
-}
-
-static void on_stderr_failed(void *context, const pq_error *err)
-{
-    on_output_failed(context, "stderr", err);
-}
-
-static void open_sinks(exec_command *exec)
-{
-    static const pq_sink_events out_events = {.moved = on_moved, .failed = on_stdout_failed};
-    static const pq_sink_events err_events = {.moved = on_moved, .failed = on_stderr_failed};
-    pq_sink_init(&exec->out, exec->task.loop, STDOUT_FILENO, &out_events, exec);
-    pq_sink_init(&exec->err, exec->task.loop, STDERR_FILENO, &err_events, exec);
+    fail_here(context, err);
 }
 
 /* ---- input ---- */
@@ -160,6 +129,30 @@ static void on_input_wanted(void *context)
 {
     exec_command *exec = context;
     pq_feed_more(&exec->feed);
+}
+
+static size_t job_room(const void *job)
+{
+    return pq_job_input_room(job);
+}
+
+static int job_take(void *job, const void *bytes, size_t length, pq_error *err)
+{
+    return pq_job_input(job, bytes, length, err);
+}
+
+static void job_input_end(void *job)
+{
+    pq_job_input_end(job);
+}
+
+static const pq_feed_target job_input = {.room = job_room, .input = job_take, .end = job_input_end};
+
+/* A terminal is not forwarded: without a terminal in the guest, line editing and job control would
+ * be the wrong side's. */
+static bool wants_stdin(const pq_run *run)
+{
+    return !pq_config_bool(run->config, PQ_OPT_NO_STDIN) && !isatty(STDIN_FILENO);
 }
 
 static void on_input_failed(void *context, const pq_error *err)
@@ -207,24 +200,27 @@ static int start_job(exec_command *exec, const pq_run *run, pq_error *err)
         .live = true,
         .timeout = pq_config_duration_ms(run->config, PQ_OPT_TIMEOUT),
     };
-    pq_feed_describe(&exec->feed, &request);
+    request.input = exec->feed.early.length > 0 ? exec->feed.early.data : NULL;
+    request.input_length = exec->feed.early.length;
+    request.input_streams = exec->feed.streams;
     exec->job = pq_job_start(exec->task.session, &request, &events, exec, err);
     free(env);
     if (exec->job == NULL)
         return -1;
-    pq_feed_start(&exec->feed, exec->task.loop, exec->job, on_input_failed, exec);
+    pq_feed_start(&exec->feed, exec->task.loop, &job_input, exec->job, on_input_failed, exec);
     return 0;
 }
 
 static int start(exec_command *exec, pq_run *run, pq_error *err)
 {
+    static const pq_outputs_events events = {
+        .pause = on_pause, .moved = on_moved, .failed = on_output_failed};
     if (read_command(exec, run, err) < 0 ||
         pq_task_init(&exec->task, run, exec->operands.vm, err) < 0)
         return -1;
-    open_sinks(exec);
+    pq_outputs_init(&exec->outputs, exec->task.loop, &events, exec);
     snprintf(exec->task.doing, sizeof exec->task.doing, "running a command on '%s'", exec->task.vm);
-    if (!pq_config_bool(run->config, PQ_OPT_NO_STDIN) &&
-        pq_feed_read_early(&exec->feed, STDIN_FILENO, err) < 0)
+    if (wants_stdin(run) && pq_feed_read_early(&exec->feed, STDIN_FILENO, err) < 0)
         return -1;
     return start_job(exec, run, err);
 }
@@ -254,8 +250,7 @@ int pq_run_exec(pq_run *run)
     int status = start(&exec, run, &err) < 0 ? pq_task_refuse(&err, exec.task.doing)
                                              : pq_task_run(&exec.task, &work, &exec);
     drop(&exec);
-    pq_sink_done(&exec.out);
-    pq_sink_done(&exec.err);
+    pq_outputs_done(&exec.outputs);
     pq_buf_done(&exec.line);
     pq_task_done(&exec.task);
     return status;
