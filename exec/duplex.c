@@ -58,6 +58,11 @@ void pq_duplex_drop(pq_duplex *stream)
 
 /* ---- the end ---- */
 
+static uint64_t left_in_guest(const duplex_output *output)
+{
+    return (output->told - output->forgotten) * (uint64_t)65536;
+}
+
 static void end(void *context)
 {
     pq_duplex *stream = context;
@@ -66,7 +71,8 @@ static void end(void *context)
     pq_job_result result = stream->result;
     pq_error failure = stream->failure;
     set_state(stream, DUPLEX_ENDED);
-    pq_session_job_ended(stream->session, stream->number);
+    pq_session_job_ended(stream->session, stream->number,
+                         left_in_guest(&stream->out) + left_in_guest(&stream->err));
     if (stream->launcher_pid > 0)
         pq_call_reap(stream->session, stream->launcher_pid);
     pq_duplex_drop(stream);
