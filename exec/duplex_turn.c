@@ -107,6 +107,8 @@ static void on_turn(void *context, const pq_error *err, pq_call_result *result)
     pq_input_used(&stream->input, &result->trailer);
     if (rode)
         pq_input_rode(&stream->input);
+    else
+        pq_input_pump(&stream->input); /* which may have waited for a turn to ride on */
     take_outputs(stream, result);
     pq_duplex_schedule(stream);
 }

@@ -12,9 +12,11 @@
 /* A piece that comes before the launcher has made the directory is sent again. */
 #define NOT_THERE_YET_MS 50
 
+/* Pieces that have a call of their own. Those that ride on a turn are not counted: it may wait in
+ * the guest for output that only comes with more input. */
 static unsigned in_flight(const pq_input *feed)
 {
-    unsigned count = feed->riding;
+    unsigned count = 0;
     for (size_t i = 0; i < PQ_INPUT_IN_FLIGHT; i++)
         count += feed->pieces[i].busy;
     return count;
@@ -137,7 +139,7 @@ static void start_piece(pq_input *feed)
 static bool rides(const pq_input *feed)
 {
     return feed->events.ride != NULL && !feed->ended && feed->waiting.length > 0 &&
-           feed->waiting.length <= PQ_INPUT_RIDE_MAX && in_flight(feed) == feed->riding;
+           feed->waiting.length <= PQ_INPUT_RIDE_MAX && in_flight(feed) == 0;
 }
 
 static void pump(void *context)
