@@ -110,6 +110,21 @@ static bool read_listing(const duplex_output *output, const pq_trailer *trailer,
     return true;
 }
 
+/* A turn that a later one has overtaken may find segments gone that it was to hand back: then what
+ * came along is less than it says, and none of it is used. */
+static bool came_along(const duplex_listing *listing, const pq_buf *bytes)
+{
+    const char *at = listing->sizes;
+    uint64_t sum = 0, size;
+    for (uint64_t i = 0; i < listing->inlined && *at == '/'; i++) {
+        at++;
+        if (!read_number(&at, &size) || size > SEGMENT_MAX)
+            return false;
+        sum += size;
+    }
+    return sum == bytes->length;
+}
+
 static int bad_listing(const duplex_listing *listing, pq_error *err)
 {
     return pq_fail_effect(err, PQ_E_BAD_ANSWER, PQ_EFFECT_UNKNOWN, false,
@@ -155,11 +170,11 @@ int pq_duplex_output_take(duplex_output *output, const pq_trailer *trailer, cons
     const char *at = listing.sizes;
     if (number > output->told)
         return bad_listing(&listing, err);
+    bool all_came = came_along(&listing, bytes);
     for (uint64_t i = 0; *at == '/'; i++, number++) {
-        bool inlined = i < listing.inlined;
+        bool inlined = all_came && i < listing.inlined;
         at++;
-        if (!read_number(&at, &size) || size > SEGMENT_MAX ||
-            (inlined && size > bytes->length - offset))
+        if (!read_number(&at, &size) || size > SEGMENT_MAX)
             return bad_listing(&listing, err);
         if (number == output->told) {
             bool too_many = output->told - output->read >= DUPLEX_TOLD_MAX;

@@ -103,7 +103,7 @@ last_turn
     if [ "$turn" -ge "$latest" ]; then
         echo "$turn $3 $7 $limit" >"$F.t.$((turn % 2))"
     else
-        waits=-
+        waits=- limit=0
     fi
     forget o "$1" "$2"
     forget e "$5" "$6"
