@@ -28,7 +28,7 @@ def test_parallel_with_files(rsh: Rsh, tmp_path: Path) -> None:
         env={"RSYNC_RSH": str(RSH), "PARALLEL_RSYNC_OPTS": f"-rlDzR -e {RSH}"},
     )  # fmt: skip
     assert done.status == 0, done.stderr
-    assert (tmp_path / "a.out").read_text() == "A" and (tmp_path / "b-c.out").read_text() == "B C"
+    assert (tmp_path / "a.out").read_text() == "A" and (tmp_path / "b-c.out").read_text() == "B-C"
 
 
 def test_clush(rsh: Rsh) -> None:
