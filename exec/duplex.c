@@ -21,6 +21,9 @@
  * for its output: a short one is told by its launcher. */
 #define FIRST_TURN_MS 60
 
+/* A signal that comes before the launcher has started the command is sent again. */
+#define NOT_THERE_YET_MS 20
+
 /* After the command's end, for a process that still holds its outputs open. */
 #define PATIENCE_MS 1000
 
@@ -50,6 +53,7 @@ void pq_duplex_drop(pq_duplex *stream)
     pq_timer_stop(&stream->next_turn);
     pq_timer_stop(&stream->patience);
     pq_timer_stop(&stream->kill_timer);
+    pq_timer_stop(&stream->signal_timer);
     pq_defer_stop(&stream->ending);
     pq_defer_stop(&stream->scheduling);
     pq_launch_done(&stream->launch);
@@ -156,6 +160,7 @@ static void command_ended(pq_duplex *stream, const pq_trailer *trailer)
     stream->result.exit_code = code >= 0 && code <= 255 ? (int)code : 255;
     stream->result.signal = signal > 0 && signal < 128 ? (int)signal : 0;
     pq_timer_stop(&stream->kill_timer);
+    pq_timer_stop(&stream->signal_timer);
     pq_call_drop(stream->killer);
     stream->killer = NULL;
     stream->signal_count = 0;
@@ -195,6 +200,7 @@ static void begin_turns(void *context)
     if (stream->has_input)
         pq_input_start(&stream->input);
     pq_duplex_schedule(stream);
+    pq_duplex_send_signal(stream);
 }
 
 /* ---- the launcher ---- */
@@ -322,15 +328,28 @@ static void begin(void *context)
 
 /* ---- signals ---- */
 
+static void send_again(void *context)
+{
+    pq_duplex_send_signal(context);
+}
+
 static void on_signalled(void *context, const pq_error *err, pq_call_result *result)
 {
     pq_duplex *stream = context;
-    (void)result;
+    char sent[8] = "1";
     stream->killer = NULL;
-    if (err != NULL && !err->retryable)
-        pq_duplex_fail(stream, err);
-    else
-        pq_duplex_send_signal(stream);
+    /* Whatever goes wrong here the turns meet, too; a signal is not sent twice. */
+    bool running = err == NULL && strcmp(result->trailer.state, "running") == 0;
+    if (running)
+        pq_trailer_value(&result->trailer, "sent", sent, sizeof sent);
+    if (running && strcmp(sent, "0") == 0) {
+        pq_timer_start(pq_session_loop(stream->session), &stream->signal_timer, NOT_THERE_YET_MS,
+                       send_again, stream);
+        return;
+    }
+    stream->signal_count--;
+    memmove(stream->signals, stream->signals + 1, stream->signal_count * sizeof *stream->signals);
+    pq_duplex_send_signal(stream);
 }
 
 void pq_duplex_send_signal(pq_duplex *stream)
@@ -339,8 +358,7 @@ void pq_duplex_send_signal(pq_duplex *stream)
     pq_script script = {0};
     pq_call_options options = PQ_CALL_DEFAULTS;
     options.once = true;
-    bool there = stream->confirmed && stream->state == DUPLEX_RUNNING;
-    if (!there || stream->killer != NULL || stream->signal_count == 0)
+    if (stream->state != DUPLEX_RUNNING || stream->killer != NULL || stream->signal_count == 0)
         return;
     if (pq_script_begin(&script, pq_guest_common, pq_guest_kill, &err) == 0 &&
         pq_script_add(&script, pq_session_dir(stream->session), &err) == 0 &&
@@ -349,12 +367,8 @@ void pq_duplex_send_signal(pq_duplex *stream)
         stream->killer =
             pq_call_start(stream->session, &script, &options, on_signalled, stream, &err);
     pq_script_done(&script);
-    if (stream->killer == NULL) {
+    if (stream->killer == NULL)
         pq_duplex_fail(stream, &err);
-        return;
-    }
-    stream->signal_count--;
-    memmove(stream->signals, stream->signals + 1, stream->signal_count * sizeof *stream->signals);
 }
 
 void pq_duplex_signal(pq_duplex *stream, const char *name)

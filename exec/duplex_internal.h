@@ -82,7 +82,7 @@ struct pq_duplex {
     const char *signals[DUPLEX_SIGNALS];
     unsigned signal_count;
     bool cancelled;
-    pq_timer kill_timer;
+    pq_timer kill_timer, signal_timer;
     pq_error failure; /* code PQ_OK: none */
     pq_defer ending, scheduling;
 };
@@ -96,7 +96,7 @@ void pq_duplex_fail(pq_duplex *stream, const pq_error *err);
  */
 void pq_duplex_take_state(pq_duplex *stream, const pq_trailer *trailer);
 
-/* Sends the next signal that waits, once the command is known to be there. */
+/* Sends the next signal that waits, unless one is on its way. */
 void pq_duplex_send_signal(pq_duplex *stream);
 
 /* Something has changed: at the loop's next turn it is seen what is to be done. */

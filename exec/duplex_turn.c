@@ -100,10 +100,7 @@ static void on_turn(void *context, const pq_error *err, pq_call_result *result)
     pq_duplex_take_state(stream, &result->trailer);
     if (stream->failure.code != PQ_OK)
         return;
-    if (!stream->confirmed) {
-        stream->confirmed = true;
-        pq_duplex_send_signal(stream);
-    }
+    stream->confirmed = true;
     pq_input_used(&stream->input, &result->trailer);
     if (rode)
         pq_input_rode(&stream->input);

@@ -69,11 +69,8 @@ look_at_all() {
 }
 
 await_news() {
-    me=$((turn % 2))
-    exec 7<>"$F.r.$me"
-    echo $me >"$F.y"
-    # The turn before, and perhaps a second delivery of it.
-    printf '\n\n' 1<>"$F.r.$((1 - me))"
+    exec 7<>"$F.r.$((turn % 2))"
+    wake # the turn before, which need not wait any more
     look_at_all
     while [ -z "$news" ]; do
         last_turn

@@ -148,8 +148,7 @@ warden() {
     done
     abandon
     end_spools "$spool_o" "$spool_e"
-    echo 1<>"$F.r.0"
-    echo 1<>"$F.r.1"
+    wake
     while kill -0 $$; do
         sleep 1
     done

@@ -10,13 +10,16 @@
 #   N.o.q N.e.q    FIFOs: wake-ups for who makes the segments
 #   N.k.K     a small piece of stdin, in one line of printf %b escapes
 #   N.t.0 N.t.1    the last two turns: "TURN KNOWN KNOWN LIMIT", see pump.sh
-#   N.y       0 or 1 while a turn waits, which then does so at FIFO N.r.0 or N.r.1
+#   N.r.0 N.r.1    FIFOs at which turns wait, those with even and those with odd numbers
+#   N.y       is there when turns can come
 #   N.d       FIFO: "x" ends the stream's warden, and with it what still waits for output
 #   N.full    the disk took no more: output was lost
 
-# Tells the turn that waits that there is something new.
+# Tells whoever waits that there is something new: the last turn, the one before, which may be on its way
+# out, and second deliveries of them. Where nobody waits this goes nowhere.
 wake() {
-    read -r waiter <"$F.y" && [ -n "$waiter" ] && echo 1<>"$F.r.$waiter"
+    printf '\n\n\n' 1<>"$F.r.0"
+    printf '\n\n\n' 1<>"$F.r.1"
 }
 
 # Sets $latest to the number of the latest turn, and $known_o, $known_e, $told to what came with it. Of the

@@ -172,7 +172,7 @@ def test_output_can_be_asked_for_again(guest):
 def test_a_later_turn_ends_the_one_before(guest):
     stream = Stream(guest, *command("cat"))
     waiting = stream.start("w")
-    guest.wait_for(lambda: guest.file("1.y").read_text() != "")
+    guest.wait_for(lambda: guest.file("1.t.1").exists())
     stream.send(b"x", "w")
     assert waiting.answer().state == "running"
     guest.wait_for(lambda: stream.out == b"x" or stream.pump())
@@ -194,7 +194,7 @@ def test_a_turn_that_comes_late_does_not_wait(guest):
 def test_a_turn_waits_for_the_end(guest):
     stream = Stream(guest, *command("read -r x; exit 3"))
     waiting = stream.start("w")
-    guest.wait_for(lambda: guest.file("1.y").read_text() != "")
+    guest.wait_for(lambda: guest.file("1.t.1").exists())
     stream.end_input()
     answer = waiting.answer()
     assert answer.state in ("running", "end")
