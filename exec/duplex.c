@@ -24,6 +24,10 @@
 /* A signal that comes before the launcher has started the command is sent again. */
 #define NOT_THERE_YET_MS 20
 
+/* What it takes the guest to end a command that nobody is heard of for. It looks twice in the time
+ * before: at least one turn must come in each half. */
+#define ABANDONING_MS 4000
+
 /* After the command's end, for a process that still holds its outputs open. */
 #define PATIENCE_MS 1000
 
@@ -168,6 +172,15 @@ static void command_ended(pq_duplex *stream, const pq_trailer *trailer)
     set_state(stream, DUPLEX_DRAINING);
 }
 
+static void fail_full(pq_duplex *stream, const char *what)
+{
+    pq_error err;
+    pq_fail_effect(&err, PQ_E_GUEST_FULL, PQ_EFFECT_DONE, false,
+                   "no space in '%s' of the guest for the command's %s",
+                   pq_session_remote_tmp(stream->session), what);
+    pq_duplex_fail(stream, &err);
+}
+
 void pq_duplex_take_state(pq_duplex *stream, const pq_trailer *trailer)
 {
     pq_error err;
@@ -184,11 +197,15 @@ void pq_duplex_take_state(pq_duplex *stream, const pq_trailer *trailer)
                        "nothing was heard of us");
         pq_duplex_fail(stream, &err);
     } else if (strcmp(trailer->state, "full") == 0) {
-        pq_fail_effect(&err, PQ_E_GUEST_FULL, PQ_EFFECT_DONE, false,
-                       "no space in '%s' of the guest for the command's stdin",
-                       pq_session_remote_tmp(stream->session));
-        pq_duplex_fail(stream, &err);
+        fail_full(stream, "stdin");
     }
+}
+
+void pq_duplex_check_space(pq_duplex *stream, const pq_trailer *trailer)
+{
+    char value[8];
+    if (pq_trailer_value(trailer, "full", value, sizeof value))
+        fail_full(stream, "output");
 }
 
 static void begin_turns(void *context)
@@ -232,9 +249,7 @@ static void take_answer(pq_duplex *stream, const pq_call_result *result)
         (pq_duplex_output_take(&stream->out, &result->trailer, &result->out, &err) < 0 ||
          pq_duplex_output_take(&stream->err, &result->trailer, &result->err, &err) < 0))
         pq_duplex_fail(stream, &err);
-    char value[8];
-    if (pq_trailer_value(&result->trailer, "full", value, sizeof value))
-        stream->result.guest_full = true;
+    pq_duplex_check_space(stream, &result->trailer);
     pq_duplex_schedule(stream);
 }
 
@@ -280,8 +295,8 @@ static int build(pq_duplex *stream, pq_script *script, pq_error *err)
                        stream->has_input ? "f" : "") == 0 &&
         pq_script_add(script, ended.data, err) == 0 &&
         pq_script_addf(script, err, "%d", INLINE_BYTES) == 0 &&
-        /* Whoever is not heard of is looked for twice in the time after which he is given up. */
-        pq_script_addf(script, err, "%lld", (long long)(stream->period * 2 / 1000)) == 0 &&
+        pq_script_addf(script, err, "%lld",
+                       (long long)((stream->abandon_after - ABANDONING_MS) / 2 / 1000)) == 0 &&
         pq_launch_add_items(&stream->launch, script, err) == 0)
         result = pq_launch_add_command(&stream->launch, script, err);
     pq_buf_done(&ended);
@@ -422,12 +437,7 @@ static void on_input_failed(void *context, const pq_error *err)
 
 static void on_input_full(void *context)
 {
-    pq_duplex *stream = context;
-    pq_error err;
-    pq_fail_effect(&err, PQ_E_GUEST_FULL, PQ_EFFECT_DONE, false,
-                   "no space in '%s' of the guest for the command's stdin",
-                   pq_session_remote_tmp(stream->session));
-    pq_duplex_fail(stream, &err);
+    fail_full(context, "stdin");
 }
 
 pq_duplex *pq_duplex_start(pq_session *session, const pq_duplex_request *request,
@@ -444,11 +454,14 @@ pq_duplex *pq_duplex_start(pq_session *session, const pq_duplex_request *request
     }
     pq_ms abandon =
         request->abandon_after != 0 ? request->abandon_after : PQ_DUPLEX_ABANDON_DEFAULT_MS;
+    if (abandon < PQ_DUPLEX_ABANDON_MIN_MS)
+        abandon = PQ_DUPLEX_ABANDON_MIN_MS;
     stream->session = session;
     stream->events = *events;
     stream->context = context;
     stream->number = pq_session_next_number(session);
-    stream->period = (abandon > PQ_DUPLEX_ABANDON_MIN_MS ? abandon : PQ_DUPLEX_ABANDON_MIN_MS) / 4;
+    stream->abandon_after = abandon;
+    stream->period = abandon / 5;
     stream->has_input = request->input;
     stream->last_news = stream->turn_sent = pq_now();
     stream->out = (duplex_output){.stream = stream, .number = 1, .letter = 'o'};

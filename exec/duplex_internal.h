@@ -60,6 +60,7 @@ struct pq_duplex {
     duplex_state state;
     unsigned number;
     pq_launch launch;
+    pq_ms abandon_after;
     pq_ms period; /* a turn comes at least so often */
     bool has_input;
     pq_input input;
@@ -95,6 +96,9 @@ void pq_duplex_fail(pq_duplex *stream, const pq_error *err);
 /* The launcher, or a turn, says how the command is ("end CODE SIGNAL", "running PID", "lost PID").
  */
 void pq_duplex_take_state(pq_duplex *stream, const pq_trailer *trailer);
+
+/* Fails the stream if a trailer says that output was lost because the guest's disk is full. */
+void pq_duplex_check_space(pq_duplex *stream, const pq_trailer *trailer);
 
 /* Sends the next signal that waits, unless one is on its way. */
 void pq_duplex_send_signal(pq_duplex *stream);

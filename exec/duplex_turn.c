@@ -58,7 +58,6 @@ static void release(duplex_turn *turn)
 static void take_outputs(pq_duplex *stream, const pq_call_result *result)
 {
     pq_error err;
-    char value[8];
     uint64_t told = stream->out.bytes_told + stream->err.bytes_told;
     if (pq_duplex_output_take(&stream->out, &result->trailer, &result->out, &err) < 0 ||
         pq_duplex_output_take(&stream->err, &result->trailer, &result->err, &err) < 0) {
@@ -69,12 +68,7 @@ static void take_outputs(pq_duplex *stream, const pq_call_result *result)
     stream->plenty = told >= INLINE_BYTES / 2;
     if (told > 0)
         stream->last_news = pq_now();
-    if (pq_trailer_value(&result->trailer, "full", value, sizeof value)) {
-        pq_fail_effect(&err, PQ_E_GUEST_FULL, PQ_EFFECT_DONE, false,
-                       "no space in '%s' of the guest for the command's output",
-                       pq_session_remote_tmp(stream->session));
-        pq_duplex_fail(stream, &err);
-    }
+    pq_duplex_check_space(stream, &result->trailer);
 }
 
 static void on_turn(void *context, const pq_error *err, pq_call_result *result)

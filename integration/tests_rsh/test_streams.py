@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab import Lab
-from program import ended, finish
+from program import ended, finish, until
 from rsh import RSH, Rsh
 
 def cksum(data: bytes) -> bytes:
@@ -255,3 +255,29 @@ def test_users(rsh: Rsh, lab: Lab, vm: str, tmp_path: Path) -> None:
 def test_login_shell_reads_stdin(rsh: Rsh) -> None:
     done = rsh.run("-T", "web", stdin=b"echo one\necho two >&2\nshopt -q login_shell && echo login\nexit 3\n")
     assert (done.status, done.stdout, done.stderr) == (3, b"one\nlogin\n", b"two\n")
+
+
+def test_lost_answers(rsh: Rsh, lab: Lab, clean: None) -> None:
+    """Nothing is lost or doubled, and the command runs once."""
+    lab.fault("exec", "cut-after", every=3)
+    lab.fault("exec-status", "cut-after", every=4)
+    lab.fault("file-read", "cut-before", every=5)
+    data = os.urandom(3_000_000)
+    done = rsh.run("web", "echo x >>/tmp/runs; cat", stdin=data)
+    lab.clear_faults()
+    assert done.succeeded().stdout == data
+    assert lab.guest(100).run(["sh", "-c", "cat /tmp/runs; rm /tmp/runs"]).stdout == b"x\n"
+
+
+def test_client_that_is_killed(rsh: Rsh, lab: Lab, clean: None) -> None:
+    """The guest ends its command, and removes all that was there of it, in the time that was asked for."""
+    client = rsh.start("-o", "pve.abandon-after=10", "-n", "web", "echo ready; exec sleep 4321")
+    assert client.stdout and client.stdout.read(6) == b"ready\n"
+
+    def is_there() -> bool:
+        left = lab.guest(100).run(["sh", "-c", "ls -d /tmp/.pve-qga-run*"]).exit_code == 0
+        return left or any(process["argv"] == ["sleep", "4321"] for process in lab.guest(100).processes())
+
+    assert is_there()
+    client.kill()
+    until(lambda: not is_there(), "the command is ended", 10)

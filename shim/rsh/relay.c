@@ -218,7 +218,11 @@ static int start_session(relay *r, const pq_rsh_options *options, const pq_confi
     const char **env = pq_rsh_session_env(options, err);
     int result = -1;
     if (env != NULL && pq_rsh_session_line(options, config, &line, err) == 0) {
-        pq_duplex_request request = {.command = line.data, .env = env, .input = !options->no_stdin};
+        pq_duplex_request request = {.command = line.data,
+                                     .env = env,
+                                     .input = !options->no_stdin,
+                                     .abandon_after =
+                                         pq_config_duration_ms(config, PQ_OPT_ABANDON_AFTER)};
         result = start_stream(r, &request, err);
     }
     pq_buf_done(&line);
