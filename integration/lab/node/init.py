@@ -71,7 +71,9 @@ def build_root(config: dict[str, Any]) -> Path:
     for path, module in _PROGRAMS.items():
         program = root / path
         program.unlink(missing_ok=True)
-        program.write_text(_PROGRAM.format(python=sys.executable, module=module, node=config["node"]))
+        # Not a virtual environment's, which may lie where a node has a directory of its own.
+        python = os.path.realpath(sys.executable)
+        program.write_text(_PROGRAM.format(python=python, module=module, node=config["node"]))
         program.chmod(0o755)
     return root
 
