@@ -51,6 +51,13 @@ void pq_job_drop(pq_job *job)
     free(job);
 }
 
+/* Bytes of the job's files. Of what has failed it is not known how much it has written. */
+static uint64_t left_in_guest(const pq_job *job, const pq_error *err)
+{
+    return err != NULL ? PQ_SESSION_BATCH_BYTES
+                       : job->input_bytes + job->out.delivered + job->err.delivered;
+}
+
 static void end(pq_job *job, const pq_error *err)
 {
     pq_job_events events = job->events;
@@ -58,8 +65,7 @@ static void end(pq_job *job, const pq_error *err)
     pq_job_result result = job->result;
     set_state(job, JOB_ENDED);
     if (!job->plain)
-        pq_session_job_ended(job->session, job->number,
-                             job->input_bytes + job->out.delivered + job->err.delivered);
+        pq_session_job_ended(job->session, job->number, left_in_guest(job, err));
     pq_job_drop(job);
     events.done(context, err, err == NULL ? &result : NULL);
 }

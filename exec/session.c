@@ -27,9 +27,8 @@
 #define ENDED_MAX 64
 
 /* A slow guest needs 35 ms to start the process that removes files, so it removes those of several
- * jobs at once, as long as they take little space. */
+ * jobs at once, as long as they take less than PQ_SESSION_BATCH_BYTES. */
 #define ENDED_JOBS_BATCH 8
-#define ENDED_BYTES_BATCH (1024 * 1024)
 
 /* Longest remote_tmp: with names of ours behind it a path stays below 1024 bytes, the smallest
  * PATH_MAX of the systems we know. */
@@ -251,7 +250,7 @@ void pq_session_job_ended(pq_session *session, unsigned number, uint64_t bytes)
 int pq_session_take_ended(pq_session *session, pq_buf *out, pq_error *err)
 {
     const ended_list *ended = &session->ended_jobs;
-    if (ended->count < ENDED_JOBS_BATCH && ended->bytes < ENDED_BYTES_BATCH)
+    if (ended->count < ENDED_JOBS_BATCH && ended->bytes < PQ_SESSION_BATCH_BYTES)
         return pq_buf_add_byte(out, '-', err);
     return take_ended(&session->ended_jobs, out, err);
 }

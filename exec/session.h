@@ -86,6 +86,9 @@ unsigned pq_session_next_number(pq_session *session);
 /* A script that makes one of the directories may have run, so close has work to do. */
 void pq_session_used_guest(pq_session *session);
 
+/* Files of ended jobs that take as much go with the next job's launcher, whatever their number. */
+#define PQ_SESSION_BATCH_BYTES ((uint64_t)1024 * 1024)
+
 /* Job `number` has ended and its files, of about so many bytes, can go. */
 void pq_session_job_ended(pq_session *session, unsigned number, uint64_t bytes);
 

@@ -57,7 +57,7 @@ position() {
 exec 3<&0 5>&1 </dev/null
 now
 begun=$ticks
-agent_path=$PATH agent_lc_all=$LC_ALL LC_ALL=C
+agent_lc_all=$LC_ALL LC_ALL=C
 read_items "$@"
 case $flags in
 *n*) ;;
@@ -71,7 +71,10 @@ prepare_stdin "$@"
 case $flags in
 *n*) ;;
 *)
-    true >"$F.o" && true >"$F.e" || refuse full
+    true >"$F.o" && true >"$F.e" || {
+        [ -z "$feeder" ] || kill "$feeder"
+        refuse full
+    }
     exec 9>"$F.o" 6>"$F.e"
     ;;
 esac

@@ -46,10 +46,14 @@ find_tools() {
         *d*) env='env --default-signal=INT,QUIT' ;;
         esac
     fi
+    # By the agent's PATH, where the command has another.
+    [ -n "$own_path" ] || return
+    setsid=${setsid:+$(command -v setsid)}
+    env=${env:+$(command -v env) --default-signal=INT,QUIT}
 }
 
 read_items() {
-    command= executable=/bin/sh directory= items=
+    command= executable=/bin/sh directory= items= own_path=
     while [ $# -gt 1 ]; do
         case $1 in
         c)
@@ -59,6 +63,11 @@ read_items() {
         X) command=". '$F.x'" ;;
         x) unescape executable "$2" ;;
         w) unescape directory "$2" ;;
+        e)
+            case $2 in
+            PATH=*) own_path=yes ;;
+            esac
+            ;;
         b)
             [ "$items" = b ] || need_decoder $# b
             items=b
@@ -99,15 +108,17 @@ login_environment() {
     export HOME USER LOGNAME SHELL PATH
 }
 
-set_environment() {
-    while [ $# -gt 1 ]; do
-        if [ "$1" = e ]; then
-            unescape value "$2"
-            # shellcheck disable=SC2163
-            export "$value"
-        fi
-        shift 2
-    done
+# Exports an escaped NAME=VALUE. Only in arguments: any variable may be the one that is exported, or has
+# been before.
+set_variable() {
+    case $1 in
+    *\\*)
+        set -- "$(printf '%b.' "$1")"
+        set -- "${1%.}"
+        ;;
+    esac
+    # shellcheck disable=SC2163
+    export "$1"
 }
 
 # Pieces in a line of escapes need no process, so they are not removed one by one either.
@@ -162,13 +173,17 @@ prepare_stdin() {
     esac
 }
 
-# The tools' places by the agent's PATH, once the command has another.
-keep_tools() {
-    [ "$PATH" = "$agent_path" ] && return
-    command_path=$PATH PATH=$agent_path
-    [ -n "$setsid" ] && setsid=$(command -v setsid)
-    [ -n "$env" ] && env="$(command -v env) --default-signal=INT,QUIT"
-    PATH=$command_path
+# Whether the command is the path of a program, which the kernel starts: no shell is needed for it.
+is_program() {
+    case $executable$command in
+    /bin/sh/*[!A-Za-z0-9/._-]*) return 1 ;;
+    /bin/sh/*) [ -f "$command" ] && [ -x "$command" ] && IFS= read -r head <"$command" || return ;;
+    *) return 1 ;;
+    esac
+    case $head in
+    '#!'* | ?ELF*) ;;
+    *) return 1 ;;
+    esac
 }
 
 # Becomes the command. Runs in a subshell, whose stdin is /dev/null.
@@ -189,14 +204,19 @@ run() {
     else
         unset LC_ALL
     fi
-    set_environment "$@"
-    keep_tools
-    # What a shell would do with a program's name.
-    case $executable$command in
-    /bin/sh/*[!A-Za-z0-9/._-]*) ;;
-    /bin/sh/*) [ -f "$command" ] && [ -x "$command" ] && export PWD && exec $setsid $env "$command" ;;
-    esac
-    exec $setsid $env "$executable" -c "$command"
+    # shellcheck disable=SC2086 # lists of words
+    if is_program; then
+        export PWD
+        set -- "$@" - $setsid $env "$command"
+    else
+        set -- "$@" - $setsid $env "$executable" -c "$command"
+    fi
+    while [ "$1" != - ]; do
+        [ "$1" != e ] || set_variable "$2"
+        shift 2
+    done
+    shift
+    exec "$@"
 }
 
 # How a command of bash's ended, from the text of its state. Its status cannot be relied on: `wait`

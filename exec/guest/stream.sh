@@ -191,7 +191,7 @@ hand_back() {
 }
 
 exec 3<&0 5>&1 </dev/null
-agent_path=$PATH agent_lc_all=$LC_ALL LC_ALL=C
+agent_lc_all=$LC_ALL LC_ALL=C
 read_items "$@"
 claim
 find_tools

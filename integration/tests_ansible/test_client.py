@@ -87,7 +87,8 @@ def test_left_alone(lab: Lab, tmp_path: Path, control: Path) -> None:
     guest = lab.guest(PIPED)
     go, done = guest.path("/tmp/go"), guest.path("/tmp/done")
     server.start("exec_command", {"cmd": "until [ -e /tmp/go ]; do sleep 0.1; done; rm /tmp/go; echo done >/tmp/done"})
-    server.flush()
+    while server.queued:
+        server.step()
     server.leave()
     go.touch()
     until(done.exists, "the command has run to its end")

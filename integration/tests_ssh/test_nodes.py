@@ -56,6 +56,8 @@ def test_the_api_knows_what_the_node_does_not_tell(make: Make, lab: Lab, more: d
 def test_given_addresses_go_before_those_that_are_told(make: Make, lab: Lab) -> None:
     program = make("socket", **{NODES: "pve2=127.0.0.2:1,pve3=127.0.0.3"})
     program.shell(101, "true").failed("127.0.0.2:1")
+    # A VM by its name is looked for on the first host, which is the node pve1 itself.
+    make("socket", **{NODES: "pve1=127.0.0.1:1"}).shell("web", "true").failed("127.0.0.1:1")
 
 
 @pytest.mark.parametrize("user", ["root", "pve-ops"])

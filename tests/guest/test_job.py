@@ -193,6 +193,15 @@ def test_environment(guest):
     assert answer.out == "x y|'\"\\$(id)\n\u00e4|".encode()
 
 
+def test_environment_of_any_name(guest):
+    """Names that the launcher has for itself, too."""
+    names = ("command env setsid executable value unescaped flags S N F PATH head input own_path".split())
+    items = [word for name in names for word in ("e", escape(f"{name}=/bin:/usr/bin\\n"))]
+    answer = guest.sh("printenv " + " ".join(names), *items)
+    assert answer.fields[:2] == ["0", "0"]
+    assert answer.out == b"/bin:/usr/bin\\n\n" * len(names)
+
+
 def test_login_environment(guest):
     answer = guest.sh('printf "%s\n" "$HOME" "$USER" "$LOGNAME" "$SHELL" "$PWD"; umask')
     home, user, logname, shell, where, mask = answer.out.decode().split("\n")[:6]

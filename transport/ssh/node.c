@@ -109,13 +109,14 @@ pq_ssh_node *pq_ssh_node_get(pq_ssh *ssh, const char *name, const char *address,
 {
     char given[256], listed[PQ_ADDRESS_SIZE];
     uint16_t port;
-    if (ssh->entry != NULL && ssh->entry->name[0] == '\0' &&
+    bool is_given = find_option(ssh, name, given, &port);
+    if (!is_given && ssh->entry != NULL && ssh->entry->name[0] == '\0' &&
         (strcmp(ssh->list.node, name) == 0 || is_entry(ssh, name)))
         snprintf(ssh->entry->name, sizeof ssh->entry->name, "%s", name);
     pq_ssh_node *known = find(ssh, name);
     if (known != NULL)
         return known;
-    if (find_option(ssh, name, given, &port))
+    if (is_given)
         return add_node(ssh, name, given, port, err);
     if (pq_address_in_status(ssh->list.status, name, listed))
         address = listed;

@@ -432,7 +432,8 @@ class Connection(ConnectionBase):
         """Has a task's directory removed and does not wait for it, as nothing depends on it but a warning of Ansible's."""
         self._warn_of_cleanup()
         self._cleanup = self._start("exec_command", params)
-        self._served().flush()
+        while self._served().queued:
+            self._step(None)
         return 0, b"", b""
 
     def _warn_of_cleanup(self) -> None:

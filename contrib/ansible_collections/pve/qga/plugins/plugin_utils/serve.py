@@ -179,10 +179,10 @@ class Server:
             key.data()
         return bool(events)
 
-    def flush(self) -> None:
-        """Hands over what is queued."""
-        while self._outgoing and self._gone is None:
-            self.step()
+    @property
+    def queued(self) -> bool:
+        """Whether something is still to be handed over."""
+        return bool(self._outgoing) and self._gone is None
 
     # ---- the end ----
 
