@@ -22,7 +22,7 @@
 #define FIRST_TURN_MS 60
 
 /* A signal that comes before the launcher has started the command is sent again. */
-#define NOT_THERE_YET_MS 20
+#define NOT_THERE_YET_MS 100
 
 /* What it takes the guest to end a command that nobody is heard of for. It looks twice in the time
  * before: at least one turn must come in each half. */
@@ -119,6 +119,12 @@ static bool is_read(const duplex_output *output)
 static void on_patience(void *context)
 {
     pq_duplex *stream = context;
+    /* One of them may say that there is room for more output of the command itself. */
+    if (!pq_duplex_turns_are_there(stream)) {
+        pq_timer_start(pq_session_loop(stream->session), &stream->patience, PATIENCE_MS,
+                       on_patience, stream);
+        return;
+    }
     stream->impatient = true;
     /* The turn that waits is followed by one that ends the waiting. */
     stream->turn_sent -= stream->period;
@@ -463,7 +469,7 @@ pq_duplex *pq_duplex_start(pq_session *session, const pq_duplex_request *request
     stream->abandon_after = abandon;
     stream->period = abandon / 5;
     stream->has_input = request->input;
-    stream->last_news = stream->turn_sent = pq_now();
+    stream->began = stream->last_news = stream->turn_sent = pq_now();
     stream->out = (duplex_output){.stream = stream, .number = 1, .letter = 'o'};
     stream->err = (duplex_output){.stream = stream, .number = 2, .letter = 'e'};
     pq_input_init(&stream->input, session, stream->number, &input_events, stream);

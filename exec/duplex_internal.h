@@ -60,6 +60,7 @@ struct pq_duplex {
     duplex_state state;
     unsigned number;
     pq_launch launch;
+    pq_ms began;
     pq_ms abandon_after;
     pq_ms period; /* a turn comes at least so often */
     bool has_input;
@@ -113,6 +114,9 @@ void pq_duplex_take_turns(pq_duplex *stream);
 
 /* Lets a few bytes of input ride on a turn; for pq_input_events. */
 bool pq_duplex_ride(void *context);
+
+/* The guest is known to have all turns that are on their way. */
+bool pq_duplex_turns_are_there(const pq_duplex *stream);
 
 void pq_duplex_turns_done(pq_duplex *stream);
 

@@ -24,6 +24,12 @@
 /* A turn that comes before the launcher has made the stream is sent again. */
 #define NOT_THERE_YET_MS 20
 
+/* For a launcher whose own answer was lost. */
+#define LAUNCH_MAX_MS 10000
+
+/* Between two turns that do not wait. */
+#define PAUSE_MS 200
+
 /* What nobody is known to wait for need not come within milliseconds. */
 #define AT_EASE_MS 150
 
@@ -82,11 +88,13 @@ static void on_turn(void *context, const pq_error *err, pq_call_result *result)
         return;
     }
     bool none = strcmp(result->trailer.state, "none") == 0;
-    if (none && !stream->confirmed && stream->launcher != NULL) {
+    bool may_come = stream->launcher != NULL || pq_now() - stream->began < LAUNCH_MAX_MS;
+    if (none && !stream->confirmed && may_come) {
         /* Or it has refused the command and says why. */
-        pq_call_hold(stream->launcher, false);
-        pq_timer_start(pq_session_loop(stream->session), &turn->timer, NOT_THERE_YET_MS, send_turn,
-                       turn);
+        if (stream->launcher != NULL)
+            pq_call_hold(stream->launcher, false);
+        pq_timer_start(pq_session_loop(stream->session), &turn->timer,
+                       NOT_THERE_YET_MS + (pq_now() - stream->began) / 10, send_turn, turn);
         return;
     }
     bool rode = turn->rides;
@@ -222,7 +230,8 @@ static bool is_due(const pq_duplex *stream)
         return true;
     if (pq_now() - stream->turn_sent >= stream->period)
         return true;
-    if (is_any_busy(stream) || stream->paused || (stream->out.ended && stream->err.ended))
+    bool nothing_comes = stream->state == DUPLEX_DRAINING && stream->out.ended && stream->err.ended;
+    if (is_any_busy(stream) || stream->paused || nothing_comes)
         return false;
     return backlog(&stream->out) < BACKLOG_MAX && backlog(&stream->err) < BACKLOG_MAX;
 }
@@ -235,11 +244,23 @@ static void on_next_turn(void *context)
 void pq_duplex_take_turns(pq_duplex *stream)
 {
     duplex_turn *turn = free_turn(stream);
-    if (turn != NULL && is_due(stream))
+    pq_ms since = pq_now() - stream->turn_sent;
+    bool paces = stream->impatient && since < PAUSE_MS;
+    if (turn != NULL && !paces && is_due(stream))
         take_turn(stream, turn, how_to_wait(stream));
-    pq_ms left = stream->period - (pq_now() - stream->turn_sent);
-    pq_timer_start(pq_session_loop(stream->session), &stream->next_turn, left > 1 ? left : 1,
-                   on_next_turn, stream);
+    pq_ms left = paces ? PAUSE_MS - since : stream->period - (pq_now() - stream->turn_sent);
+    pq_timer_start(pq_session_loop(stream->session), &stream->next_turn,
+                   left > PAUSE_MS || paces ? left : PAUSE_MS, on_next_turn, stream);
+}
+
+bool pq_duplex_turns_are_there(const pq_duplex *stream)
+{
+    for (size_t i = 0; i < DUPLEX_TURNS; i++) {
+        const duplex_turn *turn = &stream->turns[i];
+        if (turn->busy && (turn->call == NULL || !pq_call_is_known_running(turn->call)))
+            return false;
+    }
+    return true;
 }
 
 void pq_duplex_turns_done(pq_duplex *stream)

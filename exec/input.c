@@ -206,7 +206,7 @@ static int take_back(pq_input_piece *piece, pq_error *err)
     feed->waiting = piece->bytes;
     memset(&piece->bytes, 0, sizeof piece->bytes);
     release(piece);
-    feed->next_index = 0;
+    feed->next_index = piece->index;
     feed->end_sent = false;
     return 0;
 }
@@ -252,8 +252,11 @@ static void on_piece(void *context, const pq_error *err, pq_call_result *result)
                        piece);
         return;
     }
+    /* A small piece says nothing of large ones. */
+    const pq_agent_limits *limits = pq_session_limits(feed->session);
+    if (limits->args_proven || piece->bytes.length >= limits->args_bytes / 2)
+        feed->confirmed = true;
     release(piece);
-    feed->confirmed = true;
     if (strcmp(state, "full") == 0) {
         feed->closed = true;
         feed->events.full(feed->context);

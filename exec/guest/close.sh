@@ -4,12 +4,26 @@
 # Trailer: "ok", or "left" when something could not be removed.
 S=$1
 
+# Signals the commands of streams that still run, as those of clients that gave up.
+end_commands() {
+    for fifo in "$S"/*.d; do
+        F=${fifo%.d}
+        job_state "$F"
+        case $state in
+        running*) read -r pid <"$F.p" && { kill -s "$1" -- "-$pid" || kill -s "$1" "$pid"; } && ran=yes ;;
+        esac
+    done
+}
+
 # Streams: those who wait, and those who watch over them.
 if [ -d "$S" ]; then
     true >"$S/closed"
     for fifo in "$S"/*.r.?; do
         [ -p "$fifo" ] && printf '\n\n\n' 1<>"$fifo"
     done
+    ran=
+    end_commands TERM
+    [ -z "$ran" ] || { sleep 1 && end_commands KILL; }
     for fifo in "$S"/*.d; do
         [ -p "$fifo" ] && echo x 1<>"$fifo"
     done
@@ -19,8 +33,18 @@ rm -rf "$S" "$S.files" || {
     sleep 1
     rm -rf "$S" "$S.files"
 }
-find "${S%/*}" -maxdepth 1 -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 \
-    -exec rm -rf {} +
+# Idle ones have directories that nothing has changed for long.
+is_alive() {
+    for claim in "$1"/*.c; do
+        read -r launcher <"$claim" && kill -0 "$launcher" && return
+    done
+    return 1
+}
+
+find "${S%/*}" -maxdepth 1 -name '.pve-qga-run-*' -user "$(id -u)" -mtime +0 |
+    while IFS= read -r old; do
+        is_alive "$old" || rm -rf "$old"
+    done
 if [ -e "$S" ] || [ -e "$S.files" ]; then
     trailer left
 else

@@ -86,7 +86,7 @@ await
 now
 took=
 [ -n "$ticks" ] && took=" took=$((ticks - begun))0"
-[ -n "$feeder" ] && kill "$feeder"
+end_feeder
 
 out_bytes=- err_bytes=- full=
 case $flags in

@@ -311,6 +311,19 @@ tell_tools() {
     facts=" flags=$flags boot=$boot uid=$uid tools=$tools"
 }
 
+# The number of a child that has ended may be somebody else's by now.
+is_child() {
+    [ -e /proc/self/stat ] || return 0
+    read -r line <"/proc/$1/stat" || return
+    line=${line##*) }
+    line=${line#* }
+    [ "${line%% *}" = $$ ]
+}
+
+end_feeder() {
+    [ -z "$feeder" ] || { is_child "$feeder" && kill "$feeder"; }
+}
+
 # Before anything runs: undo the claim and say why.
 refuse() {
     rm -f "$F".*

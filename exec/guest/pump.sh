@@ -64,19 +64,22 @@ look_at_all() {
         over=$ended
         look e $err
     }
-    [ "$over$ended" != 11 ] || news=1
+    [ "$over$ended" != 11 ] || [ "$waits" = w ] || news=1
     [ "$waits" != w ] || [ ! -e "$F.s" ] || news=1
 }
 
 await_news() {
     exec 7<>"$F.r.$((turn % 2))"
+    looks=0
     wake # the turn before, which need not wait any more
     look_at_all
     while [ -z "$news" ]; do
         last_turn
         [ "$latest" -le "$turn" ] && [ -e "$F.y" ] && [ ! -e "$S/closed" ] || return
         if [ -n "$polls" ]; then
-            sleep 0.1 || sleep 1
+            looks=$((looks + 1))
+            # What has not come for a second need not come in an instant.
+            [ $looks -le 10 ] && sleep 0.1 || sleep 1
         else
             read -r ignored <&7
         fi

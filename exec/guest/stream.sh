@@ -14,7 +14,7 @@ most=32
 # Tells how far stream $1 is: $2 is 1 at its end.
 publish() {
     serial=$((serial + 1))
-    echo "$serial $k $2 $growing $sizes" >"$F.$1.n.$((serial % 2))" || true >"$F.full"
+    echo "$serial $k $2 $growing $sizes$serial" >"$F.$1.n.$((serial % 2))" || true >"$F.full"
     wake
 }
 
@@ -44,7 +44,7 @@ choose_size() {
 cut_segment() {
     reads=1
     [ "$growing" = 0 ] || reads=8
-    dd bs=65536 count=$reads <&8 >"$F.$1.$k" 2>"$F.$1.d" &
+    LC_ALL=C dd bs=65536 count=$reads <&8 >"$F.$1.$k" 2>"$F.$1.d" &
     dd=$!
     wait $dd || return
     dd= blocks= size=
@@ -61,12 +61,23 @@ cut_segment() {
     esac
 }
 
+# What still holds the output open is not waited for; what it has written counts.
+stop_spool() {
+    [ -z "$dd" ] || kill $dd
+    [ -z "$dd" ] || wait $dd
+    size=$(wc -c <"$F.$stream.$k")
+    size=$((size)) growing=0
+    [ "$size" = 0 ] || k=$((k + 1)) sizes="$sizes$size "
+    publish "$stream" 1
+    exit
+}
+
 # Cuts what comes on descriptor 8 into segments of stream $1, while not too many wait.
 spool() {
     exec >/dev/null 3<&- 4>&- 5>&- 6>&- 9>&-
     dd= sizes= k=0 growing=0 serial=0
     stream=$1
-    trap '[ -z "$dd" ] || kill $dd; growing=0; publish $stream 1; exit' TERM
+    trap stop_spool TERM
     while :; do
         await_room "$1"
         cut_segment "$1" || size=
@@ -170,7 +181,7 @@ start_spools() {
 
 # bash' wait returns early now and then.
 await_process() {
-    while kill -0 "$1"; do
+    while is_child "$1"; do
         wait "$1"
     done
 }
@@ -210,9 +221,9 @@ pid=$!
 exec 3<&- 6>&- 9>&-
 echo $pid >"$F.p"
 await
-[ -n "$feeder" ] && kill "$feeder"
+end_feeder
 full=
-echo "$code $signal" >"$F.s" || full=' full=1'
+echo "$code $signal" >"$F.s" || true >"$F.full"
 wake
 await_process "$spool_o"
 await_process "$spool_e"

@@ -4,8 +4,9 @@
 #   N.O N.E   FIFOs: the command's stdout and stderr
 #   N.o.K N.e.K    segment K of what came out of them, until we are told that it was read
 #   N.o.n.0 N.o.n.1 N.e.n.0 N.e.n.1    the last two states of an output, the one with the larger
-#             SERIAL is the last: "SERIAL COUNT ENDED GROWING SIZE...": so many segments are complete;
-#             1 if none follows; 1 if the next one is written piece by piece; the sizes of the last ones
+#             SERIAL is the last: "SERIAL COUNT ENDED GROWING SIZE... SERIAL": so many segments are
+#             complete; 1 if none follows; 1 if the next one is written piece by piece; the sizes of the
+#             last ones
 #   N.o.d N.e.d    what dd said last
 #   N.o.q N.e.q    FIFOs: wake-ups for who makes the segments
 #   N.k.K     a small piece of stdin, in one line of printf %b escapes
@@ -33,22 +34,33 @@ last_turn() {
     latest=${latest:-0} known_o=${known_o:-0} known_e=${known_e:-0}
 }
 
-# Sets $sizes to the sizes of the complete segments of stream $1 from number $2 on, $ended to 1 if none
-# follows them, and $growing to 1 if the next one grows. Of the two states the one that is being
-# written may be empty; whoever writes it wakes us when it is there.
+# Reads state $2 of stream $1; false if it is not there, or was changed meanwhile.
+read_state() {
+    serial= sizes=
+    read -r serial count ended growing sizes <"$F.$1.n.$2" && [ "${sizes##* }" = "$serial" ]
+}
+
+# Sets $sizes to the sizes of the complete segments of stream $1 from number $2 on, $first to that, or to a
+# later one for a turn that has long been overtaken, $ended to 1 if none follows them, and $growing to 1
+# if the next one grows. Whoever writes a state that cannot be read now wakes us when it is there.
 segments() {
-    first=$2 count=0 ended=0 growing=0 sizes= serial=0 serial_1=0
-    read -r serial count ended growing sizes <"$F.$1.n.0"
-    if read -r serial_1 count_1 ended_1 growing_1 sizes_1 <"$F.$1.n.1" &&
-        [ "$serial_1" -gt "${serial:-0}" ]; then
-        count=$count_1 ended=$ended_1 growing=$growing_1 sizes=$sizes_1
+    first=$2 serial_0= state_0=
+    read_state "$1" 0 && serial_0=$serial && state_0="$serial $count $ended $growing $sizes"
+    if ! read_state "$1" 1 || [ "$serial" -lt "${serial_0:-0}" ]; then
+        # shellcheck disable=SC2086 # a list of words
+        set -- "$1" "$2" ${state_0:-0 0 0 0 0}
+        serial=$3 count=$4 ended=$5 growing=$6
+        shift 6
+        sizes=$*
     fi
-    want=$((${count:-0} - first)) ended=${ended:-0}
+    sizes=${sizes%"$serial"}
+    want=$((count - first))
     # shellcheck disable=SC2086 # a list of words
     set -- $sizes
     while [ $# -gt 0 ] && [ $# -gt "$want" ]; do
         shift
     done
+    [ $# -ge "$want" ] || first=$((count - $#))
     sizes=$*
 }
 

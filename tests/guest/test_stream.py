@@ -10,10 +10,10 @@ from conftest import base64_items, escape
 class Stream:
     """A client as simple as it can be: it knows what it was told, and has read all of that."""
 
-    def __init__(self, guest, *items, flags="f", period=60, number=1, limit=65536):
+    def __init__(self, guest, *items, flags="f", period=60, number=1, limit=65536, **environment):
         self.guest, self.number = guest, number
         self.launcher = guest.start("stream", guest.dir, number, "-", "s" + flags, "-", limit,
-                                    period, *items)
+                                    period, *items, **environment)
         self.turn = self.piece = 0
         self.known = {"o": 0, "e": 0}
         self.forgotten = {"o": 0, "e": 0}
@@ -334,3 +334,57 @@ def test_refusals_leave_nothing(guest, what):
     assert stream.launcher.answer().state == {"x": "noexec", "w": "nocwd"}[name]
     assert not list(guest.dir.glob("1.*"))
     guest.must_be_idle()
+
+
+def test_guest_with_another_language(guest):
+    stream = Stream(guest, *command("echo text"), flags="", LANG="de_DE.UTF-8", LC_MESSAGES="de_DE.UTF-8")
+    assert stream.take(stream.launcher.answer()).out == b"text\n"
+
+
+def test_outputs_that_the_command_has_closed(guest):
+    """Its end is waited for all the same."""
+    stream = Stream(guest, *command(f"exec >/dev/null 2>&1; while [ ! -e '{guest.folder}/go' ]; do sleep 0.05; done; exit 3"))
+    guest.wait_for(lambda: stream.pump() and all(stream.ended.values()))
+    waiting = stream.start("w")
+    guest.wait_for(lambda: guest.file(f"1.t.{stream.turn % 2}").exists())
+    assert waiting.process.poll() is None
+    (guest.folder / "go").touch()
+    assert waiting.answer().fields[:2] == ["3", "0"]
+    stream.launcher.answer()
+
+
+def test_a_turn_that_was_overtaken_by_far(guest):
+    """What it lists has the right numbers, though it asks for what is long forgotten."""
+    stream = Stream(guest, *command("i=0; while [ $i -lt 80 ]; do i=$((i + 1)); head -c $i /dev/zero; read -r x; done"))
+    for _ in range(80):
+        stream.pump("w", ("P", escape("\n")))
+    while len(stream.out) < 80 * 81 // 2:
+        stream.pump("w")
+    answer = guest.run("pump", guest.dir, 1, 1, "-", "0 0 0 0", "0 0 0 0", 65536, "-")
+    first, _, _, *sizes = map(int, answer.named["o"].split("/"))
+    assert first > 0 and answer.out == b""
+    there = {number: guest.file(f"1.o.{number}") for number in range(first, first + len(sizes))}
+    assert [path.stat().st_size for path in there.values() if path.exists()] == [
+        size for size, path in zip(sizes, there.values()) if path.exists()]
+    assert sizes and not guest.file(f"1.o.{first + len(sizes)}").read_bytes()
+    stream.end_input()
+    stream.finish()
+
+
+def test_close_ends_what_still_runs(guest):
+    stream = Stream(guest, *command("trap '' HUP; sleep 100"))
+    assert guest.run("close", guest.dir).state == "ok"
+    stream.launcher.process.wait(timeout=20)
+    guest.must_be_idle()
+
+
+def test_close_leaves_sessions_that_are_alive(guest):
+    stream = Stream(guest, *command("cat"))
+    dead = guest.tmp / ".pve-qga-run-dead"
+    dead.mkdir()
+    for folder in (guest.dir, dead):
+        os.utime(folder, (0, 0))
+    assert guest.run("close", guest.tmp / ".pve-qga-run-other").state == "ok"
+    assert guest.dir.exists() and not dead.exists()
+    stream.end_input()
+    stream.finish()
