@@ -247,6 +247,8 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         return;
     }
     ran(call);
+    if (call->retry_argument >= 0)
+        pq_session_lost_launcher(call->session);
     if (call->ends_if_slow && err->code == PQ_E_AGENT_TIMEOUT)
         give_up(call, err);
     else

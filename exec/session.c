@@ -53,7 +53,8 @@ struct pq_session {
     pq_overlap overlap;
     unsigned last_number;
     ended_list ended_jobs, ended_transfers;
-    bool dirty; /* a directory may exist in the guest */
+    pq_ms launcher_lost; /* when the last answer to a launcher's exec was; 0: none */
+    bool dirty;          /* a directory may exist in the guest */
     bool reached;
     bool no_decoder;
     bool no_unpacker;
@@ -221,6 +222,11 @@ void pq_session_used_guest(pq_session *session)
     session->dirty = true;
 }
 
+void pq_session_lost_launcher(pq_session *session)
+{
+    session->launcher_lost = pq_now();
+}
+
 static void add_ended(ended_list *list, unsigned number, uint64_t bytes)
 {
     list->bytes += bytes;
@@ -342,6 +348,14 @@ static void on_closed(void *context, const pq_error *err, pq_call_result *result
     }
 }
 
+/* Seconds for which claims stay. */
+static pq_ms keep_claims(const pq_session *session)
+{
+    pq_ms late = pq_session_limits(session)->late_call;
+    pq_ms since = pq_now() - session->launcher_lost;
+    return session->launcher_lost != 0 && since < late ? (late - since) / 1000 + 1 : 0;
+}
+
 static void start_close(void *context)
 {
     pq_session *session = context;
@@ -353,7 +367,8 @@ static void start_close(void *context)
         return;
     }
     if (pq_script_begin(&script, pq_guest_common, pq_guest_close, &err) == 0 &&
-        pq_script_add(&script, session->dir, &err) == 0)
+        pq_script_add(&script, session->dir, &err) == 0 &&
+        pq_script_addf(&script, &err, "%lld", (long long)keep_claims(session)) == 0)
         session->closing =
             pq_call_start(session, &script, &PQ_CALL_DEFAULTS, on_closed, session, &err);
     pq_script_done(&script);

@@ -35,9 +35,11 @@ pq_session *pq_session_new(pq_agent *agent, const pq_session_options *options, p
 
 typedef void (*pq_session_closed_fn)(void *context, const pq_error *err);
 
-/* Removes what the session left in the guest, if anything; all jobs and transfers have ended.
- * `done` runs from the loop. The session can be used again afterwards. Errors: REMOTE_TMP when
- * something stayed, or those of a call. */
+/* Removes what the session left in the guest, if anything; all jobs and transfers have ended. Where
+ * a launcher may still come late (limits->late_call) the claims of the commands stay that long, so
+ * that none runs again; the guest removes them then by itself. `done` runs from the loop. The
+ * session can be used again afterwards. Errors: REMOTE_TMP when something stayed, or those of a
+ * call. */
 void pq_session_close(pq_session *session, pq_session_closed_fn done, void *context);
 
 /* Drops what is in flight without asking the guest. */
@@ -85,6 +87,9 @@ unsigned pq_session_next_number(pq_session *session);
 
 /* A script that makes one of the directories may have run, so close has work to do. */
 void pq_session_used_guest(pq_session *session);
+
+/* The answer to a launcher's exec was lost, so that it may come late; see pq_session_close(). */
+void pq_session_lost_launcher(pq_session *session);
 
 /* Files of ended jobs that take as much go with the next job's launcher, whatever their number. */
 #define PQ_SESSION_BATCH_BYTES ((uint64_t)1024 * 1024)

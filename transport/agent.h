@@ -38,7 +38,9 @@ typedef struct pq_agent_limits {
     unsigned parallel;  /* calls in flight to one VM that are worth it and allowed */
     pq_ms round_trip;   /* to the server, as the fastest connection has shown; 0: unknown */
     pq_ms call_cost;    /* of each call, however small, beside the round trip; 0: hardly any */
-    pq_ms exec_time;    /* from the request of the last exec to its answer; 0: there was none */
+    pq_ms late_call; /* an exec whose answer was lost may still come so long after it was sent, past
+                      * what was sent later on another way; 0: it does not */
+    pq_ms exec_time; /* from the request of the last exec to its answer; 0: there was none */
 } pq_agent_limits;
 
 typedef struct pq_exec_request {

@@ -1,8 +1,9 @@
 # Removes a session's two directories, and what sessions that died left behind more than a day ago.
 #
-# usage: S
+# usage: S KEEP
+#   KEEP   0, or seconds for which the claims of S stay, since a launcher may still come that late
 # Trailer: "ok", or "left" when something could not be removed.
-S=$1
+S=$1 keep=$2
 
 # Signals the commands of streams that still run, as those of clients that gave up.
 end_commands() {
@@ -27,6 +28,26 @@ if [ -d "$S" ]; then
     for fifo in "$S"/*.d; do
         [ -p "$fifo" ] && echo x 1<>"$fifo"
     done
+fi
+all_but_claims() {
+    for entry in "$S"/*; do
+        case $entry in
+        *.c) ;;
+        *) set -- "$@" "$entry" ;;
+        esac
+    done
+    rm -rf "$@"
+}
+
+if [ "$keep" != 0 ] && [ -d "$S" ]; then
+    all_but_claims "$S.files"
+    {
+        exec >/dev/null 4>&-
+        sleep "$keep"
+        rm -rf "$S"
+    } &
+    trailer ok
+    exit 0
 fi
 rm -rf "$S" "$S.files" || {
     # A script that was given up may still be writing there.

@@ -233,7 +233,7 @@ def test_close(guest):
     guest.sh("true")
     (guest.tmp / f"{guest.dir.name}.files").mkdir()
     for _ in range(2):
-        assert guest.run("close", guest.dir).state == "ok"
+        assert guest.run("close", guest.dir, 0).state == "ok"
         assert not list(guest.tmp.iterdir())
 
 
@@ -246,8 +246,18 @@ def test_close_removes_what_dead_sessions_left(guest):
             os.utime(guest.tmp / name, (old, old))
     (guest.tmp / ".pve-qga-run-file").touch()
     os.utime(guest.tmp / ".pve-qga-run-file", (old, old))
-    assert guest.run("close", guest.dir).state == "ok"
+    assert guest.run("close", guest.dir, 0).state == "ok"
     assert sorted(path.name for path in guest.tmp.iterdir()) == [".pve-qga-run-young", "other"]
+
+
+def test_close_keeps_claims_for_calls_that_come_late(guest):
+    guest.sh(f"echo x >>{guest.ran}")
+    assert guest.run("close", guest.dir, 1).state == "ok"
+    assert [path.name for path in guest.dir.iterdir()] == ["1.c"]
+    assert guest.sh(f"echo x >>{guest.ran}").state in ("lost", "running")
+    assert guest.times_run() == 1
+    guest.wait_for(lambda: not guest.dir.exists())
+    guest.must_be_idle()
 
 
 def test_close_waits_for_a_script_that_still_writes(guest):
@@ -255,7 +265,7 @@ def test_close_waits_for_a_script_that_still_writes(guest):
     busy = guest.start("job", guest.folder / "elsewhere", 1, "-", "", "-", 65536, "c",
                        f"i=0; while [ $i -lt 3000 ]; do echo x >{guest.dir}/$i || exit; "
                        "i=$((i + 1)); done")
-    answer = guest.run("close", guest.dir)
+    answer = guest.run("close", guest.dir, 0)
     busy.answer()
     assert answer.state == "ok" and not guest.dir.exists()
 
@@ -269,6 +279,6 @@ def test_close_says_what_stays(guest):
     if subprocess.run(["mount", "-t", "tmpfs", "pq-test", busy], check=False).returncode != 0:
         pytest.skip("cannot mount a tmpfs")
     try:
-        assert guest.run("close", guest.dir).state == "left"
+        assert guest.run("close", guest.dir, 0).state == "left"
     finally:
         subprocess.run(["umount", busy], check=True)

@@ -373,7 +373,7 @@ def test_a_turn_that_was_overtaken_by_far(guest):
 
 def test_close_ends_what_still_runs(guest):
     stream = Stream(guest, *command("trap '' HUP; sleep 100"))
-    assert guest.run("close", guest.dir).state == "ok"
+    assert guest.run("close", guest.dir, 0).state == "ok"
     stream.launcher.process.wait(timeout=20)
     guest.must_be_idle()
 
@@ -384,7 +384,7 @@ def test_close_leaves_sessions_that_are_alive(guest):
     dead.mkdir()
     for folder in (guest.dir, dead):
         os.utime(folder, (0, 0))
-    assert guest.run("close", guest.tmp / ".pve-qga-run-other").state == "ok"
+    assert guest.run("close", guest.tmp / ".pve-qga-run-other", 0).state == "ok"
     assert guest.dir.exists() and not dead.exists()
     stream.end_input()
     stream.finish()
