@@ -43,7 +43,7 @@ now() {
 
 # Items are pairs of arguments with bytes in them: "p TEXT" or "P TEXT" (printf %b), "b TEXT"
 # (base64), "z TEXT" (base64 of gzip). Those of base64 come last, all of one kind; "z" are one text,
-# at most 8 of them.
+# at most 16 of them: qm takes 14 in a call.
 #
 # need_decoder COUNT KIND is called with the number of arguments and the kind of the items. It
 # ends the script with "nodecoder" or "nounpacker" where the guest lacks a tool, before anything is
@@ -67,9 +67,9 @@ need_decoder() {
                 ;;
             b | z)
                 '"$decode"' <<END '"$unpack"' || unwritten=1
-$2$4$6$8${10}${12}${14}${16}
+$2$4$6$8${10}${12}${14}${16}${18}${20}${22}${24}${26}${28}${30}${32}
 END
-                if [ $# -gt 16 ]; then shift 16; else shift $#; fi
+                if [ $# -gt 32 ]; then shift 32; else shift $#; fi
                 ;;
             *) shift 2 ;;
             esac

@@ -100,6 +100,7 @@ def test_timeout_kills_its_own_command_only(program: Program, remote: Callable[[
 
 
 @pytest.mark.ways("api", "qm", why="calls can be broken there")
+@pytest.mark.ways("api", "socket", why="qm acts before it delays its answer")
 def test_interrupted_before_anything_was_done(program: Program, lab: Lab) -> None:
     """The server does not answer yet when the signal comes."""
     lab.fault("*", "delay", delay_s=1.0)

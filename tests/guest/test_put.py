@@ -61,6 +61,15 @@ def test_put_of_packed_items(guest):
     must_be_clean(guest)
 
 
+def test_packed_in_many_arguments(guest):
+    """As many as the largest call has."""
+    data = random.Random(1).randbytes(14 * 3000 - 100)
+    items = gzip_items(data)
+    assert len(items) == 2 * 14
+    assert put(guest, guest.folder / "file", data, items=items).words[0] == "ok"
+    assert (guest.folder / "file").read_bytes() == data
+
+
 def test_put_of_damaged_packed_items(guest):
     path = guest.folder / "file"
     items = gzip_items(TEXT, 60000)
