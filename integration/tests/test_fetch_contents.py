@@ -135,7 +135,7 @@ def test_log_that_grows(program: Program, lab: Lab, remote: Remote, tmp_path: Pa
     there.write_bytes(noise(8 * MIB))
     started = program.start("fetch", "-v", str(WEB), f"{remote(WEB)}/log", tmp_path / "back")
     with ended(started) as process, there.open("ab", buffering=0) as log:
-        until(lambda: lab.agents()["bytes_out"] > MIB, "the fetch is under way")
+        # From the first moment, or a fast guest has its checksum before it grows.
         while process.poll() is None:
             log.write(b"one line more\n")
         result = finish(process)
