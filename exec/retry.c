@@ -3,8 +3,10 @@
 #include "exec/poll.h"
 #include "transport/base/log.h"
 
-/* A wait that lasts longer than this is told to the user. */
+/* A wait that lasts longer than this is told to the user. The first failure ends a call that may have
+ * taken that long by itself (over qm it does), and is most often the only one. */
 #define TOLD_AFTER_MS 1500
+#define TOLD_AT_ONCE_AFTER_MS 5000
 
 static bool is_unreachable(const pq_error *err)
 {
@@ -42,7 +44,8 @@ bool pq_retry_later(pq_retry *retry, pq_session *session, const pq_error *err, p
         return false;
     if (!pq_poll_may_retry(err, retry->failures, waited, patience))
         return false;
-    if (waited >= TOLD_AFTER_MS && !retry->told) {
+    pq_ms told_after = retry->failures > 0 ? TOLD_AFTER_MS : TOLD_AT_ONCE_AFTER_MS;
+    if (waited >= told_after && !retry->told) {
         retry->told = true;
         pq_log(PQ_LOG_WARNING, "%s: %s; trying again for up to %lld s",
                pq_agent_name(pq_session_agent(session)), err->text, (long long)(patience / 1000));

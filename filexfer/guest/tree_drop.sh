@@ -8,7 +8,8 @@ unescape tree "$3"
 unescape path "$4"
 
 read_boot
-if [ -d "$1" ]; then
+# What it gives up may start later than this, and must find the decision.
+if [ -d "$1" ] || mkdir "$1" || [ -d "$1" ]; then
     decide stop
     run=1 waited=0
     while [ -e "$work.c$((run + 1))" ]; do

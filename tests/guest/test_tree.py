@@ -577,3 +577,12 @@ def test_drop_after_a_run_was_killed(guest, files):
 def test_drop_of_what_was_never_there(guest):
     assert drop(guest, guest.tmp / "no-such", ".", guest.folder / "new").words == ["stop"]
     assert drop(guest, guest.tmp / "no-such").words == ["stop"]
+
+
+def test_drop_before_packing(guest):
+    """The call that would make the directory is delivered after it was given up."""
+    files = guest.tmp / "no-such"
+    (guest.folder / "tree").mkdir()
+    assert drop(guest, files).words == ["stop"]
+    assert pack(guest, files, guest.folder / "tree").words == ["stop"]
+    must_be_clean(guest, files)

@@ -56,6 +56,7 @@ struct pq_agent_op {
     pq_exec_status status;
     pq_buf bytes;
     bool eof;
+    bool *dropped; /* set when it is dropped; or NULL */
 };
 
 static shell_agent *of(const pq_agent *agent)
@@ -76,6 +77,8 @@ static void unlink_op(pq_agent_op *op)
 static void op_drop(pq_agent_op *op)
 {
     unlink_op(op);
+    if (op->dropped != NULL)
+        *op->dropped = true;
     pq_timer_stop(&op->timer);
     pq_buf_done(&op->status.out);
     pq_buf_done(&op->status.err);
@@ -83,22 +86,15 @@ static void op_drop(pq_agent_op *op)
     free(op);
 }
 
-static bool is_open(const shell_agent *agent, const pq_agent_op *op)
-{
-    for (const pq_agent_op *other = agent->ops; other != NULL; other = other->next) {
-        if (other == op)
-            return true;
-    }
-    return false;
-}
-
 static void answer(void *context)
 {
     pq_agent_op *op = context;
     shell_agent *agent = op->agent;
     if (op->rule != NULL && op->rule->event != NULL) {
+        bool dropped = false;
+        op->dropped = &dropped;
         op->rule->event(op->rule->context);
-        if (!is_open(agent, op))
+        if (dropped)
             return;
     }
     const pq_error *err = op->err.code != PQ_OK ? &op->err : NULL;
