@@ -1,6 +1,6 @@
 # pq_embed_scripts(TARGET HEADER script...): turns guest-side shell scripts into C strings.
 # A script NAME.sh becomes `static const char pq_script_NAME[]`, stripped of comment lines
-# and indentation, which would only cost bytes in every call.
+# and indentation, which would only cost bytes in every call. (Python keeps its indentation.)
 function(pq_embed_scripts target header)
   set(out ${CMAKE_CURRENT_BINARY_DIR}/${header})
   set(tool ${PROJECT_SOURCE_DIR}/cmake/embed_scripts.cmake)

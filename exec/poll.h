@@ -12,7 +12,7 @@
 
 /* Longest delay between two questions about a command. */
 #define PQ_POLL_MAX_MS 1000
-#define PQ_POLL_WAITING_MAX_MS 2500
+#define PQ_POLL_WAITING_MAX_MS 3000
 
 /*
  * When to ask first. Asking too early costs a second question, too late costs time, and how long a

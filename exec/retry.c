@@ -3,8 +3,8 @@
 #include "exec/poll.h"
 #include "transport/base/log.h"
 
-/* A wait that lasts longer than this is told to the user. The first failure ends a call that may have
- * taken that long by itself (over qm it does), and is most often the only one. */
+/* A wait that lasts longer than this is told to the user. The first failure ends a call that may
+ * have taken that long by itself (over qm it does), and is most often the only one. */
 #define TOLD_AFTER_MS 1500
 #define TOLD_AT_ONCE_AFTER_MS 5000
 

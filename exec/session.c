@@ -152,6 +152,11 @@ const pq_agent_limits *pq_session_limits(const pq_session *session)
     return pq_agent_get_limits(session->agent);
 }
 
+void pq_session_set_connect_timeout(pq_session *session, pq_ms connect_timeout)
+{
+    session->connect_timeout = connect_timeout;
+}
+
 pq_ms pq_session_connect_timeout(const pq_session *session)
 {
     return session->connect_timeout;

@@ -52,6 +52,9 @@ pq_loop *pq_session_loop(const pq_session *session);
 const pq_agent_limits *pq_session_limits(const pq_session *session);
 pq_ms pq_session_connect_timeout(const pq_session *session);
 
+/* For what is worth more patience than the beginning was. */
+void pq_session_set_connect_timeout(pq_session *session, pq_ms connect_timeout);
+
 /* The directories' paths; they may not exist yet. */
 const char *pq_session_dir(const pq_session *session);
 const char *pq_session_files_dir(const pq_session *session);

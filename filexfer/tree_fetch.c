@@ -103,8 +103,8 @@ static bool start_cleaning(pq_tree_fetch *fetch)
     if (pq_file_script_begin(&script, PQ_FILE_TREE_DROP, &err) == 0 &&
         pq_script_add(&script, pq_session_files_dir(fetch->session), &err) == 0 &&
         pq_script_add(&script, fetch->tree.text, &err) == 0)
-        fetch->call =
-            pq_call_start(fetch->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, fetch, &err);
+        fetch->call = pq_call_start(fetch->session, &script, &PQ_CALL_MAKES_DIRECTORY, on_cleaned,
+                                    fetch, &err);
     pq_script_done(&script);
     return fetch->call != NULL;
 }

@@ -115,8 +115,8 @@ static void clean(pq_tree_put *put, const pq_error *err)
     if (pq_file_script_begin(&script, PQ_FILE_TREE_DROP, &ignored) == 0 &&
         pq_tree_add_place(&script, put->session, &put->tree, put->into ? put->name : ".",
                           put->remote_path, &ignored) == 0)
-        put->call =
-            pq_call_start(put->session, &script, &PQ_CALL_DEFAULTS, on_cleaned, put, &ignored);
+        put->call = pq_call_start(put->session, &script, &PQ_CALL_MAKES_DIRECTORY, on_cleaned, put,
+                                  &ignored);
     pq_script_done(&script);
     if (put->call == NULL)
         finish(put, &put->failure);

@@ -76,7 +76,7 @@ complete -c pve-qga-run -l remote-tmp -x -d 'Writable directory of the guest for
 complete -c pve-qga-run -l executable -x -d 'Shell of the guest that runs command lines'
 complete -c pve-qga-run -l timeout -x -d 'End the guest\'s command after this time, with exit status 124; 0 for never'
 complete -c pve-qga-run -l connect-timeout -x -d 'How long to wait for an agent that is not up yet, and for a server that was reached once and has gone away'
-complete -c pve-qga-run -l abandon-after -x -d 'When nothing was heard of a client of pve-qga-rsh for so long, its command is ended in the guest and removed there'
+complete -c pve-qga-run -l abandon-after -x -d 'When nothing was heard of a client of pve-qga-rsh or pve-qga-shell for so long, its command is ended in the guest and removed there'
 complete -c pve-qga-run -l call-timeout -x -d 'How long one call of the API may take'
 complete -c pve-qga-run -l calls-per-node -x -d 'Calls at the same time to one node'
 complete -c pve-qga-run -l calls-per-vm -x -d 'Calls at the same time to one VM'

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shim/rsh/escape.h"
 #include "shim/rsh/options_internal.h"
 
 #define BLANKS " \t"
@@ -64,6 +65,17 @@ static int take_tty(pq_rsh_options *options, char *value, pq_error *err)
         return 0;
     }
     return bad_value("RequestTTY", value, "yes, no, force or auto", err);
+}
+
+int pq_rsh_options_take_escape(pq_rsh_options *options, char *value, pq_error *err)
+{
+    int character;
+    if (!pq_escape_parse(value, &character))
+        return bad_value("EscapeChar", value, "a character, ^ and a letter, or none", err);
+    if (!options->has_escape)
+        options->escape = character;
+    options->has_escape = true;
+    return 0;
 }
 
 static int take_remote_command(pq_rsh_options *options, char *value, pq_error *err)
@@ -237,6 +249,7 @@ static const key keys[] = {
     {"ClearAllForwardings", take_clear, false},
     {"ConnectTimeout", take_connect_timeout, false},
     {"DynamicForward", take_forwarding, false},
+    {"EscapeChar", pq_rsh_options_take_escape, false},
     {"ForkAfterAuthentication", take_background, false},
     {"HostName", take_host_name, false},
     {"LocalForward", take_forwarding, false},

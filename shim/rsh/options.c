@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shim/rsh/escape.h"
 #include "shim/rsh/options_internal.h"
 
 /* ssh's letters without and with an argument, those of OpenSSH 9.9. */
@@ -108,6 +109,8 @@ static int take_value(pq_rsh_options *options, char letter, char *value, pq_erro
         break;
     case 'Q':
         return pq_fail(err, PQ_E_UNSUPPORTED, "-Q: there are no algorithms to choose from here");
+    case 'e':
+        return pq_rsh_options_take_escape(options, value, err);
     case 'l':
         if (options->user == NULL)
             options->user = value;
@@ -276,7 +279,7 @@ static int add_own(pq_rsh_options *options, pq_error *err)
 int pq_rsh_options_parse(pq_rsh_options *ret, size_t argc, char **argv, pq_error *err)
 {
     reader r = {.options = ret, .argc = argc, .argv = argv};
-    *ret = (pq_rsh_options){0};
+    *ret = (pq_rsh_options){.escape = PQ_ESCAPE_DEFAULT};
     if (take_options(&r, err) < 0)
         return -1;
     if (r.at < argc) {

@@ -47,6 +47,7 @@ typedef struct pq_rsh_options {
     bool subsystem;      /* `command` is the name of one */
     bool no_stdin;
     pq_rsh_tty tty;
+    int escape; /* for a terminal; see escape.h */
     char **own; /* "--NAME=VALUE" for pq_config_parse_args() */
     size_t own_count;
     char **env; /* NAME=VALUE of SetEnv */
@@ -56,7 +57,7 @@ typedef struct pq_rsh_options {
 
     /* private */
     const char *remote_command, *forwarding; /* the option that asked for it */
-    bool clears_forwardings, has_session_type;
+    bool clears_forwardings, has_session_type, has_escape;
     unsigned verbose;
     bool quiet, has_log_level;
     char connect_timeout[40]; /* "--connect-timeout=N", or "" */

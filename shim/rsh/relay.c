@@ -3,22 +3,31 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "exec/duplex.h"
 #include "shim/outputs.h"
 #include "shim/rsh/session.h"
+#include "shim/rsh/terminal.h"
 #include "shim/stdin_feed.h"
 #include "shim/task.h"
+#include "transport/base/fd.h"
 #include "transport/base/log.h"
 #include "transport/base/signal_name.h"
 
+/* For the guest to end a session that the user has left. */
+#define LEAVING_MS 10000
+
 typedef struct relay {
     pq_task task;
+    pq_terminal terminal;
     pq_stdin_feed feed;
     pq_outputs outputs;
     pq_duplex *stream; /* NULL: not started, or ended */
-    pq_timer timeout;
+    pq_timer timeout, leaving;
+    pq_ms abandon_after;
+    bool quiet;
     unsigned end_signals; /* those that were passed on */
     int status;
     bool decided; /* here, which goes before whatever the stream says */
@@ -26,12 +35,27 @@ typedef struct relay {
 
 /* ---- the end ---- */
 
+/* The user's next keys are for his own shell: he should know. */
+static void tell_closed(relay *r)
+{
+    char text[200];
+    pq_error err;
+    bool was_raw = r->terminal.raw.on;
+    pq_terminal_leave(&r->terminal);
+    if (!was_raw || r->quiet)
+        return;
+    snprintf(text, sizeof text, "Connection to %s closed.\n", r->task.vm);
+    (void)pq_write_all(STDERR_FILENO, text, strlen(text), &err);
+}
+
 static void end_if_flushed(relay *r)
 {
     if (r->task.signal != 0)
         pq_outputs_drop(&r->outputs);
-    if (r->stream == NULL && pq_outputs_are_empty(&r->outputs) && r->task.state == PQ_TASK_WORKING)
-        pq_task_end(&r->task, r->status);
+    if (r->stream != NULL || !pq_outputs_are_empty(&r->outputs) || r->task.state != PQ_TASK_WORKING)
+        return;
+    tell_closed(r);
+    pq_task_end(&r->task, r->status);
 }
 
 static void stream_ended(relay *r, int status)
@@ -40,6 +64,7 @@ static void stream_ended(relay *r, int status)
     if (!r->decided)
         r->status = status;
     pq_timer_stop(&r->timeout);
+    pq_timer_stop(&r->leaving);
     pq_feed_done(&r->feed);
     end_if_flushed(r);
 }
@@ -61,11 +86,21 @@ static void tell_result(const relay *r, const pq_job_result *result)
 static void on_done(void *context, const pq_error *err, const pq_job_result *result)
 {
     relay *r = context;
+    pq_error none;
+    if (err == NULL && r->terminal.none) {
+        pq_fail_effect(&none, PQ_E_UNSUPPORTED, PQ_EFFECT_NONE, false,
+                       "the guest has neither script(1) nor Python, one of which makes the "
+                       "terminal; commands without one can be run");
+        err = &none;
+    }
     if (err == NULL) {
-        tell_result(r, result);
-        stream_ended(r, result->exit_code);
+        if (!r->terminal.wanted)
+            tell_result(r, result);
+        stream_ended(r, r->terminal.exit_code >= 0 && r->terminal.wanted ? r->terminal.exit_code
+                                                                         : result->exit_code);
         return;
     }
+    tell_closed(r);
     bool as_asked = err->code == PQ_E_CANCELLED && err->effect != PQ_EFFECT_UNKNOWN &&
                     (r->decided || r->task.signal != 0);
     if (as_asked)
@@ -98,6 +133,12 @@ static void on_timeout(void *context)
 static void on_output(void *context, int stream, const char *bytes, size_t length)
 {
     relay *r = context;
+    pq_error err;
+    if (stream == 2 && r->terminal.wanted) {
+        if (pq_terminal_said(&r->terminal, bytes, length, &err) < 0)
+            fail_here(r, &err);
+        return;
+    }
     pq_outputs_write(&r->outputs, stream, bytes, length);
 }
 
@@ -120,19 +161,31 @@ static void on_output_failed(void *context, const pq_error *err)
 
 /* ---- input ---- */
 
-static size_t stream_room(const void *stream)
+static size_t input_room(const void *context)
 {
-    return pq_duplex_input_room(stream);
+    const relay *r = context;
+    size_t room = pq_duplex_input_room(r->stream);
+    return room > PQ_ESCAPE_HELD_MAX ? room - PQ_ESCAPE_HELD_MAX : 0;
 }
 
-static int stream_take(void *stream, const void *bytes, size_t length, pq_error *err)
+static int take_input(void *context, const void *bytes, size_t length, pq_error *err)
 {
-    return pq_duplex_input(stream, bytes, length, err);
+    relay *r = context;
+    pq_buf keys = {0};
+    if (!r->terminal.wanted)
+        return pq_duplex_input(r->stream, bytes, length, err);
+    if (pq_buf_reserve(&keys, length + PQ_ESCAPE_HELD_MAX, err) < 0)
+        return -1;
+    keys.length = pq_terminal_keys(&r->terminal, bytes, length, keys.data);
+    int result = keys.length > 0 ? pq_duplex_input(r->stream, keys.data, keys.length, err) : 0;
+    pq_buf_done(&keys);
+    return result;
 }
 
-static void stream_input_end(void *stream)
+static void input_ended(void *context)
 {
-    pq_duplex_input_end(stream);
+    relay *r = context;
+    pq_duplex_input_end(r->stream);
 }
 
 static void on_input_wanted(void *context)
@@ -168,6 +221,10 @@ static bool on_signal(void *context, int number)
     relay *r = context;
     const char *name = stream_signal(number);
     bool ends = number == SIGINT || number == SIGTERM || number == SIGHUP;
+    if (r->terminal.wanted) {
+        pq_terminal_leave(&r->terminal);
+        return false;
+    }
     if (r->stream == NULL || name == NULL || !pq_session_was_reached(r->task.session))
         return false;
     if (ends && ++r->end_signals > 1)
@@ -191,7 +248,39 @@ static void drop(void *context)
     pq_duplex_drop(r->stream);
     r->stream = NULL;
     pq_timer_stop(&r->timeout);
+    pq_timer_stop(&r->leaving);
     pq_feed_done(&r->feed);
+    pq_terminal_done(&r->terminal);
+}
+
+/* ---- a session that the user leaves ---- */
+
+static void out_of_patience(void *context)
+{
+    relay *r = context;
+    pq_log(PQ_LOG_WARNING, "%s: what runs there ends in %lld s at the latest", r->task.doing,
+           (long long)(r->abandon_after / 1000));
+    drop(r);
+    pq_task_end(&r->task, r->status);
+}
+
+/* As long as the guest keeps the session it can be gone on with. */
+static void on_there(void *context)
+{
+    relay *r = context;
+    if (pq_session_connect_timeout(r->task.session) < r->abandon_after)
+        pq_session_set_connect_timeout(r->task.session, r->abandon_after);
+}
+
+static void on_disconnect(void *context)
+{
+    relay *r = context;
+    r->decided = true;
+    r->status = PQ_EXIT_FAILURE;
+    tell_closed(r);
+    pq_timer_start(r->task.loop, &r->leaving, LEAVING_MS, out_of_patience, r);
+    pq_feed_done(&r->feed);
+    pq_duplex_cancel(r->stream);
 }
 
 /* ---- the beginning ---- */
@@ -201,28 +290,38 @@ static int start_stream(relay *r, const pq_duplex_request *request, pq_error *er
     static const pq_duplex_events events = {
         .output = on_output, .input_wanted = on_input_wanted, .done = on_done};
     static const pq_feed_target input = {
-        .room = stream_room, .input = stream_take, .end = stream_input_end};
+        .room = input_room, .input = take_input, .end = input_ended};
     r->stream = pq_duplex_start(r->task.session, request, &events, r, err);
     if (r->stream == NULL)
         return -1;
     if (request->input)
         pq_feed_open(&r->feed, STDIN_FILENO);
-    pq_feed_start(&r->feed, r->task.loop, &input, r->stream, on_input_failed, r);
+    pq_feed_start(&r->feed, r->task.loop, &input, r, on_input_failed, r);
     return 0;
+}
+
+static int start_terminal(relay *r, const pq_rsh_options *options, pq_buf *line, pq_error *err)
+{
+    static const pq_terminal_events events = {.there = on_there, .disconnect = on_disconnect};
+    if (pq_terminal_wrap(&r->terminal, line, err) < 0)
+        return -1;
+    return pq_terminal_start(&r->terminal, r->task.session, options->escape, &events, r, err);
 }
 
 static int start_session(relay *r, const pq_rsh_options *options, const pq_config *config,
                          pq_error *err)
 {
     pq_buf line = {0};
-    const char **env = pq_rsh_session_env(options, err);
-    int result = -1;
-    if (env != NULL && pq_rsh_session_line(options, config, &line, err) == 0) {
+    bool on_terminal = pq_terminal_is_wanted(options);
+    const char **env = pq_rsh_session_env(options, on_terminal, err);
+    int result = env != NULL ? pq_rsh_session_line(options, config, &line, err) : -1;
+    if (result == 0 && on_terminal)
+        result = start_terminal(r, options, &line, err);
+    if (result == 0) {
         pq_duplex_request request = {.command = line.data,
                                      .env = env,
                                      .input = !options->no_stdin,
-                                     .abandon_after =
-                                         pq_config_duration_ms(config, PQ_OPT_ABANDON_AFTER)};
+                                     .abandon_after = r->abandon_after};
         result = start_stream(r, &request, err);
     }
     pq_buf_done(&line);
@@ -238,6 +337,8 @@ static int start(relay *r, pq_run *run, const pq_rsh_options *options, pq_error 
         return -1;
     pq_outputs_init(&r->outputs, r->task.loop, &events, r);
     snprintf(r->task.doing, sizeof r->task.doing, "running a command on '%s'", r->task.vm);
+    r->quiet = run->quiet;
+    r->abandon_after = pq_config_duration_ms(run->config, PQ_OPT_ABANDON_AFTER);
     pq_ms timeout = pq_config_duration_ms(run->config, PQ_OPT_TIMEOUT);
     if (timeout > 0)
         pq_timer_start(r->task.loop, &r->timeout, timeout, on_timeout, r);

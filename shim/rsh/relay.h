@@ -7,7 +7,8 @@
  * never changed. Nothing but the command's output goes to stdout.
  *
  * INT, TERM, HUP, QUIT, USR1 and USR2 go to the command's process group. A second INT, TERM or HUP
- * ends the command from here, and so does the first one while the server was not reached yet.
+ * ends the command from here, and so does the first one while the server was not reached yet. On a
+ * terminal (terminal.h), where the user's ^C is a key, the first one does so always.
  */
 #pragma once
 

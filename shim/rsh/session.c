@@ -2,14 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "shim/rsh/login.h"
-#include "shim/rsh/terminal.h"
 
 extern char **environ;
 
-const char **pq_rsh_session_env(const pq_rsh_options *options, pq_error *err)
+const char **pq_rsh_session_env(const pq_rsh_options *options, bool terminal, pq_error *err)
 {
     size_t most = options->env_count + 1, count = 0;
     for (char **variable = environ; *variable != NULL; variable++)
@@ -20,7 +18,8 @@ const char **pq_rsh_session_env(const pq_rsh_options *options, pq_error *err)
         return NULL;
     }
     for (char **variable = environ; *variable != NULL; variable++) {
-        if (pq_rsh_options_sends(options, *variable, strcspn(*variable, "=")))
+        bool is_term = terminal && strncmp(*variable, "TERM=", 5) == 0;
+        if (is_term || pq_rsh_options_sends(options, *variable, strcspn(*variable, "=")))
             env[count++] = *variable;
     }
     for (size_t i = 0; i < options->env_count; i++)
@@ -43,7 +42,5 @@ int pq_rsh_session_line(const pq_rsh_options *options, const pq_config *config, 
             return pq_fail(err, PQ_E_UNSUPPORTED, "the only subsystem is sftp");
         login.kind = PQ_RSH_SFTP;
     }
-    if (pq_rsh_login_line(&login, line, err) < 0)
-        return -1;
-    return pq_rsh_terminal_wrap(options->tty, isatty(STDIN_FILENO) != 0, line, err);
+    return pq_rsh_login_line(&login, line, err);
 }

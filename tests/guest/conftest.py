@@ -39,8 +39,8 @@ def script_text(name):
         parts.append("filexfer/guest/file_common.sh")
     if tree:
         parts.append("filexfer/guest/tree_common.sh")
-    folder = "exec" if (ROOT / f"exec/guest/{name}.sh").exists() else "filexfer"
-    parts.append(f"{folder}/guest/{name}.sh")
+    folders = ("exec/guest", "filexfer/guest", "shim/rsh/guest")
+    parts.append(next(f"{folder}/{name}.sh" for folder in folders if (ROOT / folder / f"{name}.sh").exists()))
     return "".join((ROOT / part).read_text() for part in parts)
 
 

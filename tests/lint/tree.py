@@ -29,7 +29,7 @@ def files(root, suffixes, folders=(".",)):
 
 
 def guest_scripts(root):
-    return files(root, (".sh",), ("exec/guest", "filexfer/guest"))
+    return files(root, (".sh",), ("exec/guest", "filexfer/guest", "shim/rsh/guest"))
 
 
 def read(path):

@@ -12,7 +12,8 @@ static const pq_command commands[] = {
      SIZE_MAX, 0},
 };
 
-static const pq_program program = {"prog", "Do things.", commands, 2, test_rows, TEST_ROW_COUNT};
+static const pq_program program = {"prog", "Do things.", NULL,          commands,
+                                   2,      test_rows,    TEST_ROW_COUNT};
 
 /* ---- help ---- */
 

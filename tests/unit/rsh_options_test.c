@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/rsh/escape.h"
 #include "shim/rsh/options.h"
 
 static pq_error err;
@@ -158,7 +159,7 @@ Test(rsh_options, every_letter_of_ssh)
     }
     for (const char *letter = "bceilmpBEFIJPS"; *letter != '\0'; letter++) {
         char option[] = {'-', *letter, '\0'}, attached[] = {'-', *letter, 'v', '\0'};
-        cr_expect_eq(PARSE(option, "web", "other", "x"), 0, "%s: %s", option, err.text);
+        cr_expect_eq(PARSE(option, "9", "other", "x"), 0, "%s: %s", option, err.text);
         cr_expect_str_eq(options.host, "other", "%s", option);
         tidy();
         cr_expect_eq(PARSE(attached, "web", "x"), 0, "%s: %s", option, err.text);
@@ -170,6 +171,20 @@ Test(rsh_options, every_letter_of_ssh)
     expect_refused(PARSE("-z", "web"), PQ_E_USAGE, "unknown option -z");
     tidy();
     expect_refused(PARSE("--verbose", "web"), PQ_E_USAGE, "unknown option --");
+}
+
+Test(rsh_options, escape_character)
+{
+    cr_assert_eq(PARSE("web"), 0);
+    cr_expect_eq(options.escape, '~');
+    tidy();
+    cr_assert_eq(PARSE("-e", "^B", "-o", "EscapeChar=%", "web"), 0);
+    cr_expect_eq(options.escape, 2, "the first one holds");
+    tidy();
+    cr_assert_eq(PARSE("-oEscapeChar=none", "web"), 0);
+    cr_expect_eq(options.escape, PQ_ESCAPE_NONE);
+    tidy();
+    expect_refused(PARSE("-e", "two", "web"), PQ_E_USAGE, "'two' is not a character");
 }
 
 Test(rsh_options, clusters)

@@ -19,8 +19,9 @@ static struct {
     void *context;
     pq_log_level level;
     const char *program;
+    const char *line_end;
     int trace_fd;
-} logger = {NULL, NULL, PQ_LOG_WARNING, "pve-qga-run", -1};
+} logger = {NULL, NULL, PQ_LOG_WARNING, "pve-qga-run", "\n", -1};
 
 void pq_log_set_sink(pq_log_sink sink, void *context)
 {
@@ -38,9 +39,15 @@ void pq_log_set_program(const char *name)
     logger.program = name;
 }
 
+void pq_log_set_line_end(const char *line_end)
+{
+    logger.line_end = line_end;
+}
+
 void pq_log_to_stderr(pq_log_level level, const char *line)
 {
-    fprintf(stderr, "%s: %s%s\n", logger.program, level == PQ_LOG_WARNING ? "warning: " : "", line);
+    fprintf(stderr, "%s: %s%s%s", logger.program, level == PQ_LOG_WARNING ? "warning: " : "", line,
+            logger.line_end);
 }
 
 static void emit(pq_log_level level, const char *line)

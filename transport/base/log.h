@@ -39,6 +39,9 @@ void pq_log_set_level(pq_log_level level);
 /* The name in front of stderr lines; a string that outlives the process' logging. */
 void pq_log_set_program(const char *name);
 
+/* What ends a line on stderr, "\n"; a terminal in raw mode needs "\r\n". As long-lived. */
+void pq_log_set_line_end(const char *line_end);
+
 void pq_log(pq_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* `program: doing 'object': cause; hint` for an error that ends a command. */

@@ -113,8 +113,21 @@ static int add_groups(pq_buf *out, unsigned groups, pq_error *err)
     return 0;
 }
 
+/* Of a program that does one thing. */
+static int add_single(const pq_program *program, pq_buf *out, pq_error *err)
+{
+    if (pq_buf_printf(out, err, "Usage: %s [OPTION...] %s\n", program->name, program->operands) <
+            0 ||
+        add_wrapped(out, 0, program->summary, err) < 0 ||
+        add_group(out, PQ_GROUP_COMMAND, program->rows, program->row_count, 0, err) < 0)
+        return -1;
+    return add_groups(out, UINT32_MAX, err);
+}
+
 int pq_help_program(const pq_program *program, pq_buf *out, pq_error *err)
 {
+    if (program->operands != NULL)
+        return add_single(program, out, err);
     if (pq_buf_printf(out, err, "Usage: %s [OPTION...] COMMAND [OPTION...] [OPERAND...]\n",
                       program->name) < 0 ||
         add_wrapped(out, 0, program->summary, err) < 0 ||

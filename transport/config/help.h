@@ -8,17 +8,18 @@
 #include "transport/base/buf.h"
 #include "transport/config/option.h"
 
-/* What a program says of itself, and its commands and own options; none of them is optional. */
+/* What a program says of itself, and its commands and own options. */
 typedef struct pq_program {
     const char *name;
-    const char *summary; /* a sentence */
+    const char *summary;  /* a sentence */
+    const char *operands; /* of a program without commands; else NULL */
     const pq_command *commands;
     size_t command_count;
     const pq_option *rows;
     size_t row_count;
 } pq_program;
 
-/* Usage, commands and all shared options. */
+/* Usage, commands or own options, and all shared options. */
 int pq_help_program(const pq_program *program, pq_buf *out, pq_error *err);
 
 /* Usage, own options and the groups of shared options that matter for the command. */

@@ -58,6 +58,8 @@ start='
 # setpriv(1) of util-linux becomes the program, so signals and exit status are exact. runuser and
 # su, except busybox, stay in front of it.
 become() {
+    # Programs such as tmux open their terminal by its name.
+    [ ! -t 0 ] || chown "$uid" "$(tty)"
     set -- "$shell" "$kind" "$command" "$home" "$user"
     if setpriv --reuid="$uid" --regid="$gid" --init-groups true 2>/dev/null; then
         exec setpriv --reuid="$uid" --regid="$gid" --init-groups /bin/sh -c "$start" sh "$@"

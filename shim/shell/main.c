@@ -1,0 +1,165 @@
+/*
+ * pve-qga-shell: an interactive session, which is one of pve-qga-rsh on a terminal with the command
+ * line of pve-qga-run.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shim/process.h"
+#include "shim/rsh/escape.h"
+#include "shim/rsh/options.h"
+#include "shim/rsh/relay.h"
+#include "transport/base/fd.h"
+#include "transport/base/log.h"
+#include "transport/config/help.h"
+
+#define PROGRAM "pve-qga-shell"
+
+enum { OPT_LOGIN_NAME = PQ_OPT_COUNT, OPT_ESCAPE_CHAR, OPT_END };
+
+static const pq_option own_options[] = {
+    {.name = "login-name",
+     .short_name = 'l',
+     .type = PQ_TYPE_TEXT,
+     .placeholder = "USER",
+     .help = "The user in the guest; without, the agent's, who is root. Also as USER@VM."},
+    {.name = "escape-char",
+     .short_name = 'e',
+     .type = PQ_TYPE_RAW,
+     .fallback = "~",
+     .placeholder = "CHAR",
+     .help = "At the beginning of a line, what makes the next key one for this program: . ends the "
+             "session, ^Z suspends it, ? tells more. A character, ^ and a letter, or none."}};
+
+#define OWN_OPTION_COUNT (sizeof own_options / sizeof own_options[0])
+
+static const pq_program program = {
+    .name = PROGRAM,
+    .operands = "[USER@]VM [COMMAND...]",
+    .summary =
+        "A login shell, or a command, on a terminal in a guest of Proxmox VE, through the QEMU "
+        "guest agent.",
+    .rows = own_options,
+    .row_count = OWN_OPTION_COUNT,
+};
+
+/* Of our environment, as an SSH client commonly sends it; TERM goes with the terminal. */
+static char lang[] = "LANG", categories[] = "LC_*", colours[] = "COLORTERM";
+static char *sent_variables[] = {lang, categories, colours};
+
+static int fail(const pq_error *err)
+{
+    pq_log_error(err, NULL);
+    return pq_code_exit_status(err->code);
+}
+
+static int print(pq_buf *text, int result, pq_error *err)
+{
+    if (result == 0)
+        result = pq_write_all(STDOUT_FILENO, text->data, text->length, err);
+    pq_buf_done(text);
+    return result < 0 ? fail(err) : 0;
+}
+
+/* ---- what is wanted ---- */
+
+static int take_vm(pq_rsh_options *wanted, const pq_config *config, pq_operands *operands,
+                   pq_error *err)
+{
+    wanted->user = pq_config_text(config, OPT_LOGIN_NAME);
+    if (operands->count == 0)
+        return pq_config_is_set(config, PQ_OPT_VMID) ? 0
+                                                     : pq_fail(err, PQ_E_USAGE, "no VM was named");
+    char *text = operands->items[0], *at = strrchr(text, '@');
+    if (at == text)
+        return pq_fail(err, PQ_E_USAGE, "no user in front of the @");
+    if (at != NULL) {
+        *at = '\0';
+        if (wanted->user == NULL)
+            wanted->user = text;
+        text = at + 1;
+    }
+    wanted->vm = wanted->host = text;
+    return text[0] != '\0' ? 0 : pq_fail(err, PQ_E_USAGE, "no VM was named");
+}
+
+static int take_operands(pq_rsh_options *wanted, const pq_config *config, pq_operands *operands,
+                         pq_error *err)
+{
+    const char *escape = pq_config_text(config, OPT_ESCAPE_CHAR);
+    if (!pq_escape_parse(escape, &wanted->escape))
+        return pq_fail(err, PQ_E_USAGE,
+                       "--escape-char: '%s' is not a character, ^ and a letter, or none", escape);
+    if (take_vm(wanted, config, operands, err) < 0)
+        return -1;
+    for (size_t i = 1; i < operands->count; i++) {
+        if ((i > 1 && pq_buf_add_byte(&wanted->command, ' ', err) < 0) ||
+            pq_buf_add_text(&wanted->command, operands->items[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the session ---- */
+
+static int load(pq_run *run, pq_error *err)
+{
+    run->quiet = pq_config_bool(run->config, PQ_OPT_QUIET);
+    pq_log_set_level(pq_run_log_level(run->config));
+    if (pq_config_load(run->config, NULL, pq_config_getenv, NULL, err) < 0)
+        return -1;
+    const char *trace = pq_config_text(run->config, PQ_OPT_TRACE);
+    return trace != NULL ? pq_trace_open(trace, err) : 0;
+}
+
+static int run_session(pq_run *run, pq_rsh_options *wanted, pq_error *err)
+{
+    pq_buf text = {0};
+    const char *selected;
+    if (load(run, err) < 0 || take_operands(wanted, run->config, &run->operands, err) < 0)
+        return fail(err);
+    if (pq_config_bool(run->config, PQ_OPT_PRINT_CONFIG)) {
+        if (pq_config_select_vm(run->config, wanted->vm, &selected, err) < 0)
+            return fail(err);
+        return print(&text, pq_config_print(run->config, &text, err), err);
+    }
+    pq_trace("run", PQ_TEXT("command", "shell"), PQ_TEXT("version", PQ_VERSION));
+    int status = pq_rsh_relay(run, wanted);
+    pq_trace("exit", PQ_INT("status", status));
+    return status;
+}
+
+static int act(pq_run *run, int argc, char **argv, pq_error *err)
+{
+    pq_buf text = {0};
+    pq_rsh_options wanted = {.tty = PQ_RSH_TTY_FORCE,
+                             .send_env = sent_variables,
+                             .send_env_count = sizeof sent_variables / sizeof sent_variables[0]};
+    if (pq_config_parse_args(run->config, argc > 0 ? (size_t)argc - 1 : 0, argv + 1, 0, 1,
+                             &run->operands, err) < 0)
+        return fail(err);
+    if (pq_config_bool(run->config, PQ_OPT_VERSION))
+        return print(&text, pq_buf_printf(&text, err, PROGRAM " %s\n", PQ_VERSION), err);
+    if (pq_config_bool(run->config, PQ_OPT_HELP))
+        return print(&text, pq_help_program(&program, &text, err), err);
+    int status = run_session(run, &wanted, err);
+    pq_buf_done(&wanted.command);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    pq_run run = {0};
+    pq_error err;
+    pq_process_open_standard();
+    pq_process_hide_memory();
+    pq_log_set_program(PROGRAM);
+    run.config = pq_config_new(own_options, OWN_OPTION_COUNT, &err);
+    if (run.config == NULL)
+        return fail(&err);
+    int status = act(&run, argc, argv, &err);
+    pq_config_free(run.config);
+    pq_trace_close();
+    return status;
+}
