@@ -134,11 +134,13 @@ static void on_output(void *context, int stream, const char *bytes, size_t lengt
 {
     relay *r = context;
     pq_error err;
-    if (stream == 2 && r->terminal.wanted) {
-        if (pq_terminal_said(&r->terminal, bytes, length, &err) < 0)
-            fail_here(r, &err);
+    bool told = stream == 2 && r->terminal.wanted;
+    if (told && pq_terminal_said(&r->terminal, bytes, length, &err) < 0)
+        fail_here(r, &err);
+    else if (r->terminal.wanted && !told && pq_terminal_shows(&r->terminal, &err) < 0)
+        fail_here(r, &err);
+    if (told)
         return;
-    }
     pq_outputs_write(&r->outputs, stream, bytes, length);
 }
 

@@ -209,9 +209,15 @@ static bool is_path(const char *text)
            strlen(text) < sizeof((pq_terminal *)0)->path;
 }
 
+int pq_terminal_shows(pq_terminal *terminal, pq_error *err)
+{
+    bool enters = terminal->local && !terminal->raw.on && !terminal->left;
+    return enters ? pq_raw_enter(&terminal->raw, STDIN_FILENO, err) : 0;
+}
+
 static int take_tty(pq_terminal *terminal, const char *path, pq_error *err)
 {
-    if (terminal->local && pq_raw_enter(&terminal->raw, STDIN_FILENO, err) < 0)
+    if (pq_terminal_shows(terminal, err) < 0)
         return -1;
     if (is_path(path))
         snprintf(terminal->path, sizeof terminal->path, "%s", path);
@@ -258,6 +264,7 @@ int pq_terminal_said(pq_terminal *terminal, const char *bytes, size_t length, pq
 
 void pq_terminal_leave(pq_terminal *terminal)
 {
+    terminal->left = true;
     pq_raw_leave(&terminal->raw);
 }
 

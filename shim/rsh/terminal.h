@@ -36,6 +36,7 @@ typedef struct pq_terminal {
     pq_terminal_events events;
     void *context;
     pq_raw raw;
+    bool left; /* it is not to be raw again */
     pq_escape escape;
     pq_buf said;            /* of stderr: the beginning of a line */
     char path[100];         /* of the guest's terminal; "": not known yet */
@@ -63,7 +64,11 @@ size_t pq_terminal_keys(pq_terminal *terminal, const char *bytes, size_t length,
  */
 int pq_terminal_said(pq_terminal *terminal, const char *bytes, size_t length, pq_error *err);
 
-/* Puts our terminal back. */
+/* The guest's terminal shows something, which may be known before what it is. Fails with IO if ours
+ * cannot be made raw. */
+int pq_terminal_shows(pq_terminal *terminal, pq_error *err);
+
+/* Puts our terminal back, for good. */
 void pq_terminal_leave(pq_terminal *terminal);
 
 /* The session is over. May be called again. */
