@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests_ssh"))
 
 from lab import Lab  # noqa: E402
 from over_ssh import environment  # noqa: E402
-from rsh import Rsh, facts, make_tree  # noqa: E402
+from rsh import RSH, Rsh, facts, make_tree  # noqa: E402
+from screen import Line  # noqa: E402
 
 VMS = {"socket": "100:web:pve1:socket", "busybox": "101:small:pve1:qemu", "debian": "102:real:pve1:qemu,root=debian"}
 
@@ -60,3 +61,19 @@ def test_tree(over: Rsh, vm: str, tmp_path: Path) -> None:
     returned = over.run(vm, "tar c -C /tmp/there . && rm -r /tmp/there").succeeded().stdout
     subprocess.run(["tar", "x", "-C", back], input=returned, check=True)
     assert facts(back) == facts(tree)
+
+
+def test_terminal(over: Rsh, vm: str) -> None:
+    line = Line([str(RSH.with_name("pve-qga-shell")), vm, "stty size; cat; tty"], over.environment)
+    try:
+        if vm == "101":  # which has busybox only, and that no script
+            assert line.end() == 255 and b"neither script(1) nor Python" in line.seen
+            return
+        line.until(b"30 100\r\n")
+        line.type(b"some keys\r")
+        line.until(b"some keys\r\nsome keys\r\n")
+        line.type(b"\x04")
+        line.until(b"/dev/pts/")
+        assert line.end() == 0
+    finally:
+        line.close()
