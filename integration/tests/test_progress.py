@@ -97,6 +97,7 @@ def test_narrow_terminal(program: Program, remote: Callable[[int], str], source:
     assert screen.drawn[-1].endswith("100%")
 
 
+@pytest.mark.ways("api", "socket", why="a call of qm takes so long that there is something to show")
 def test_none_without_need(program: Program, remote: Callable[[int], str], source: Path, tmp_path: Path) -> None:
     """--quiet, and files that are there at once; without a terminal no test sees any."""
     assert Screen(program, "put", "--quiet", str(WEB), source, f"{remote(WEB)}/file").text == ""
