@@ -75,9 +75,9 @@ def packages() -> None:
 
 
 def program() -> Path:
-    """Our program as packages ship it."""
+    """pve-qga-run as packages ship it; the other programs are beside it."""
     _quietly("cmake", "-S", ROOT, "--preset", "release")
-    _quietly("cmake", "--build", ROOT / "build" / "release", "--target", "pve-qga-run")
+    _quietly("cmake", "--build", ROOT / "build" / "release", "--target", "pve-qga-run", "pve-qga-rsh", "pve-qga-shell")
     return ROOT / "build" / "release" / "bin" / "pve-qga-run"
 
 
