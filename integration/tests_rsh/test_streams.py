@@ -234,12 +234,6 @@ def test_answers_without_network(rsh: Rsh) -> None:
     assert b"Usage: pve-qga-rsh" in nowhere.run("--help").succeeded().stdout
 
 
-def test_terminal_is_asked_for_in_vain(rsh: Rsh) -> None:
-    done = rsh.run("-t", "web", "echo on")
-    assert (done.status, done.stdout) == (0, b"on\n")
-    assert b"Pseudo-terminal will not be allocated because stdin is not a terminal." in done.stderr
-
-
 @pytest.mark.parametrize("vm", ["web", "small"])
 def test_users(rsh: Rsh, lab: Lab, vm: str, tmp_path: Path) -> None:
     """On Debian with setpriv, on busybox with its su."""
@@ -266,6 +260,28 @@ def test_lost_answers(rsh: Rsh, lab: Lab, clean: None) -> None:
     done = rsh.run("web", "echo x >>/tmp/runs; cat", stdin=data)
     lab.clear_faults()
     assert done.succeeded().stdout == data
+    assert lab.guest(100).run(["sh", "-c", "cat /tmp/runs; rm /tmp/runs"]).stdout == b"x\n"
+
+
+def test_server_that_is_restarted(rsh: Rsh, lab: Lab, clean: None) -> None:
+    """Both ways are in the middle of something when all connections end and no new one is taken for a while."""
+    data = os.urandom(12_000_000)
+    with ended(rsh.start("web", "echo x >>/tmp/runs; cat", stdin=subprocess.PIPE)) as process:
+        assert process.stdin is not None and process.stdout is not None
+        feeder = threading.Thread(target=lambda: (process.stdin.write(data), process.stdin.close()))  # type: ignore[union-attr]
+        feeder.start()
+        came = b""
+        for stop in (2_000_000, 7_000_000):
+            while len(came) < stop:
+                came += process.stdout.read(65536)
+            lab.close_api()
+            lab.drop_connections()
+            threading.Timer(1.5, lab.open_api).start()
+        while more := process.stdout.read(65536):
+            came += more
+        feeder.join()
+        assert process.wait(60) == 0
+    assert came == data
     assert lab.guest(100).run(["sh", "-c", "cat /tmp/runs; rm /tmp/runs"]).stdout == b"x\n"
 
 
