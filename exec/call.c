@@ -50,7 +50,9 @@ struct pq_call {
     unsigned questions; /* about the polled run */
     unsigned broken_runs;
     unsigned lost_runs;
-    bool may_have_run; /* some try may have reached the guest */
+    unsigned unanswered; /* tries of a launcher whose fate nobody has told */
+    pq_ms unanswered_at; /* when the last of them was given up */
+    bool may_have_run;   /* some try may have reached the guest */
     unsigned running_answers;
     pq_ms asked_age;   /* of the polled run, when the last question was asked */
     pq_ms running_age; /* the same of the last one that found it running */
@@ -86,10 +88,23 @@ static void call_free(pq_call *call)
     free(call);
 }
 
+/* A launcher that has not come yet may do so when all is cleaned up, and must find its claim then.
+ * The one try that was lost has come if a later one found a claim there. */
+static void tell_unanswered(pq_call *call, const pq_trailer *trailer)
+{
+    char found[8];
+    bool has_come = call->unanswered == 1 && trailer != NULL &&
+                    pq_trailer_value(trailer, "again", found, sizeof found);
+    if (call->unanswered > 0 && !has_come)
+        pq_session_lost_launcher(call->session, call->unanswered_at);
+    call->unanswered = 0;
+}
+
 static void finish(pq_call *call, const pq_error *err, pq_call_result *result)
 {
     pq_call_fn done = call->done;
     void *context = call->context;
+    tell_unanswered(call, result != NULL ? &result->trailer : NULL);
     call_free(call);
     if (done != NULL)
         done(context, err, result);
@@ -247,8 +262,10 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         return;
     }
     ran(call);
-    if (call->retry_argument >= 0)
-        pq_session_lost_launcher(call->session);
+    if (call->retry_argument >= 0) {
+        call->unanswered++;
+        call->unanswered_at = pq_now();
+    }
     if (call->ends_if_slow && err->code == PQ_E_AGENT_TIMEOUT)
         give_up(call, err);
     else
@@ -349,6 +366,11 @@ void pq_call_drop(pq_call *call)
 {
     if (call == NULL)
         return;
+    if (call->op != NULL && call->state == CALL_STARTING && call->retry_argument >= 0) {
+        call->unanswered++;
+        call->unanswered_at = pq_now();
+    }
+    tell_unanswered(call, NULL);
     if (!pq_call_may_have_run(call) || (call->pid == 0 && call->op == NULL)) {
         call_free(call);
         return;

@@ -24,9 +24,10 @@
 /* A signal that comes before the launcher has started the command is sent again. */
 #define NOT_THERE_YET_MS 100
 
-/* What it takes the guest to end a command that nobody is heard of for. It looks twice in the time
- * before: at least one turn must come in each half. */
+/* What it takes the guest to end a command that nobody is heard of for. In the time before it looks
+ * this often, and does so when it has seen nothing new all but the first time. */
 #define ABANDONING_MS 4000
+#define ABANDON_LOOKS 6
 
 /* After the command's end, for a process that still holds its outputs open. */
 #define PATIENCE_MS 1000
@@ -301,8 +302,9 @@ static int build(pq_duplex *stream, pq_script *script, pq_error *err)
                        stream->has_input ? "f" : "") == 0 &&
         pq_script_add(script, ended.data, err) == 0 &&
         pq_script_addf(script, err, "%d", INLINE_BYTES) == 0 &&
-        pq_script_addf(script, err, "%lld",
-                       (long long)((stream->abandon_after - ABANDONING_MS) / 2 / 1000)) == 0 &&
+        pq_script_addf(
+            script, err, "%lld",
+            (long long)((stream->abandon_after - ABANDONING_MS) / ABANDON_LOOKS / 1000)) == 0 &&
         pq_launch_add_items(&stream->launch, script, err) == 0)
         result = pq_launch_add_command(&stream->launch, script, err);
     pq_buf_done(&ended);

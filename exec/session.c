@@ -227,9 +227,10 @@ void pq_session_used_guest(pq_session *session)
     session->dirty = true;
 }
 
-void pq_session_lost_launcher(pq_session *session)
+void pq_session_lost_launcher(pq_session *session, pq_ms when)
 {
-    session->launcher_lost = pq_now();
+    if (when > session->launcher_lost)
+        session->launcher_lost = when;
 }
 
 static void add_ended(ended_list *list, unsigned number, uint64_t bytes)

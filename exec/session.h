@@ -91,8 +91,9 @@ unsigned pq_session_next_number(pq_session *session);
 /* A script that makes one of the directories may have run, so close has work to do. */
 void pq_session_used_guest(pq_session *session);
 
-/* The answer to a launcher's exec was lost, so that it may come late; see pq_session_close(). */
-void pq_session_lost_launcher(pq_session *session);
+/* The answer to a launcher's exec was given up at `when`, so that it may come late; see
+ * pq_session_close(). */
+void pq_session_lost_launcher(pq_session *session, pq_ms when);
 
 /* Files of ended jobs that take as much go with the next job's launcher, whatever their number. */
 #define PQ_SESSION_BATCH_BYTES ((uint64_t)1024 * 1024)

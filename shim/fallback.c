@@ -6,9 +6,6 @@
 #include "transport/base/log.h"
 #include "transport/base/secret.h"
 
-/* pveproxy gives the node's daemon 30 s for a call, whether its client is still there or not. */
-#define LATE_CALL_MS 31000
-
 typedef enum op_kind { OP_EXEC, OP_STATUS, OP_READ, OP_PING, OP_QUERY } op_kind;
 
 typedef struct fallback {
@@ -19,7 +16,6 @@ typedef struct fallback {
     pq_fallback_fn closed;
     void *context;
     pq_agent_op *ops;
-    pq_agent_limits limits; /* the second's, with what is left of the first */
 } fallback;
 
 struct pq_agent_op {
@@ -311,11 +307,7 @@ static void drop(pq_agent_op *op)
 static const pq_agent_limits *limits(const pq_agent *agent)
 {
     fallback *both = (fallback *)agent;
-    if (!both->first_closed)
-        return pq_agent_get_limits(both->first);
-    both->limits = *pq_agent_get_limits(both->second);
-    both->limits.late_call = LATE_CALL_MS;
-    return &both->limits;
+    return pq_agent_get_limits(both->first_closed ? both->second : both->first);
 }
 
 static const char *name(const pq_agent *agent)

@@ -118,6 +118,14 @@ void pq_task_end(pq_task *task, int status)
     pq_targets_close(task->targets, on_closed, task);
 }
 
+void pq_task_abandon(pq_task *task, int status)
+{
+    task->status = status;
+    pq_timer_stop(&task->patience);
+    set_state(task, PQ_TASK_CLOSED);
+    pq_loop_stop(task->loop);
+}
+
 void pq_task_fail(pq_task *task, const pq_error *err)
 {
     bool as_asked = task->signal != 0 && err->code == PQ_E_CANCELLED;

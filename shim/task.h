@@ -57,7 +57,10 @@ int pq_task_run(pq_task *task, const pq_task_work *work, void *context);
 /* The work is over and nothing of it is left on the loop. */
 void pq_task_end(pq_task *task, int status);
 
-/* The same with the error's exit status; logs it. */
+/* The same without cleaning up the guest, which cannot be reached or does so by itself. */
+void pq_task_abandon(pq_task *task, int status);
+
+/* As pq_task_end(), with the error's exit status; logs it. */
 void pq_task_fail(pq_task *task, const pq_error *err);
 
 /* Frees everything; the work was ended or dropped. */

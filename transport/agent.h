@@ -28,6 +28,9 @@
 #include "transport/loop/loop.h"
 
 /* What one call can carry. Values may shrink while running, when a server refuses a size. */
+/* pveproxy gives the node's daemon 30 s for a call, whether its client is still there or not. */
+#define PQ_LATE_CALL_MS 31000
+
 typedef struct pq_agent_limits {
     size_t arg_bytes;   /* longest single argument, without NUL; Linux: 131071 */
     size_t args_bytes;  /* all arguments together, as encoded in the request body */
@@ -38,8 +41,8 @@ typedef struct pq_agent_limits {
     unsigned parallel;  /* calls in flight to one VM that are worth it and allowed */
     pq_ms round_trip;   /* to the server, as the fastest connection has shown; 0: unknown */
     pq_ms call_cost;    /* of each call, however small, beside the round trip; 0: hardly any */
-    pq_ms late_call; /* an exec whose answer was lost may still come so long after it was sent, past
-                      * what was sent later on another way; 0: it does not */
+    pq_ms late_call; /* an exec whose answer was lost may still come so long afterwards, past what
+                      * was sent later; 0: it does not */
     pq_ms exec_time; /* from the request of the last exec to its answer; 0: there was none */
 } pq_agent_limits;
 

@@ -22,7 +22,7 @@ claim() {
         set +C
         if [ -e "$F.c" ]; then
             job_state "$F"
-            trailer "$state"
+            trailer "$state again=1"
         else
             trailer nodir
         fi

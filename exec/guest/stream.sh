@@ -1,7 +1,7 @@
 # Runs a command as stream N, once however often this script is started with the same S and N.
 #
 # usage: S N RETRY FLAGS DONE LIMIT PERIOD [ITEM VALUE]...
-#   PERIOD seconds; without a turn for one to two of them the command is ended and all is removed
+#   PERIOD seconds; without a turn for five to six of them the command is ended and all is removed
 #   The others are job.sh's; FLAGS must have an s. Stdin can come in pieces (f) or is /dev/null.
 # Trailer: a job_state or why the command was not run; after "end" also o= and e=, what is left of the
 # outputs (see hand_over), and full=1 if some of it was lost.
@@ -144,8 +144,8 @@ end_spools() {
 # Waits until the stream is told to end, or nobody has asked about it for a while.
 warden() {
     exec >/dev/null 3<&- 4>&- 5>&- 6>&- 9>&-
-    seen=-
-    while :; do
+    seen=- missed=0
+    while [ $missed -lt 5 ]; do
         await_word
         if [ "$word" = x ]; then
             kill $timer
@@ -154,7 +154,8 @@ warden() {
         fi
         [ -e "$F.c" ] || return
         last_turn
-        [ "$latest" != "$seen" ] || break
+        missed=$((missed + 1))
+        [ "$latest" = "$seen" ] || missed=0
         seen=$latest
     done
     abandon

@@ -239,7 +239,7 @@ def guests_stay_clean(session_lab: Lab, known_traces: Counter[tuple[int, str]]) 
         return not left
 
     try:
-        until(is_clean, "clean guests", 15)
+        until(is_clean, "clean guests", 45)
     except AssertionError:
         # It is told once, for the test that has left it.
         known_traces.update(left)

@@ -33,10 +33,19 @@ static void make_raw(struct termios *modes)
     modes->c_cc[VTIME] = 0;
 }
 
+/* Whoever changes the terminal from the background is stopped. */
+static bool is_in_background(int fd)
+{
+    pid_t group = tcgetpgrp(fd);
+    return group >= 0 && group != getpgrp();
+}
+
 int pq_raw_enter(pq_raw *raw, int fd, pq_error *err)
 {
     static bool registered;
     struct termios modes;
+    if (is_in_background(fd))
+        return 0;
     if (tcgetattr(fd, &modes) < 0)
         return fail("read", err);
     if (!raw->on)
@@ -59,9 +68,9 @@ void pq_raw_leave(pq_raw *raw)
 {
     if (!raw->on)
         return;
-    /* A signal must not keep the terminal from its user. */
-    while (tcsetattr(raw->fd, TCSADRAIN, &raw->before) < 0 && errno == EINTR)
-        continue;
+    /* Not after what a terminal that has stopped has not shown yet. */
+    if (!is_in_background(raw->fd))
+        (void)tcsetattr(raw->fd, TCSANOW, &raw->before);
     raw->on = false;
     active = NULL;
     pq_log_set_line_end("\n");

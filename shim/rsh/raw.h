@@ -17,8 +17,8 @@ typedef struct pq_raw {
     struct termios before; /* valid once it was on */
 } pq_raw;
 
-/* Also when it is on, for a terminal that somebody else has used meanwhile. One terminal at a time.
- * Fails with IO. */
+/* Also when it is on, for a terminal that somebody else has used meanwhile. Does nothing in the
+ * background, where the terminal is not ours. One terminal at a time. Fails with IO. */
 int pq_raw_enter(pq_raw *raw, int fd, pq_error *err);
 void pq_raw_leave(pq_raw *raw);
 

@@ -16,8 +16,9 @@
 #include "transport/base/log.h"
 #include "transport/base/signal_name.h"
 
-/* For the guest to end a session that the user has left. */
-#define LEAVING_MS 10000
+/* For the guest to end a session that the user has left; it does so by itself if it cannot be told.
+ */
+#define LEAVING_MS 3000
 
 typedef struct relay {
     pq_task task;
@@ -30,7 +31,8 @@ typedef struct relay {
     bool quiet;
     unsigned end_signals; /* those that were passed on */
     int status;
-    bool decided; /* here, which goes before whatever the stream says */
+    bool decided;     /* here, which goes before whatever the stream says */
+    pq_error failure; /* to be told when all is shown; code PQ_OK: none */
 } relay;
 
 /* ---- the end ---- */
@@ -40,12 +42,26 @@ static void tell_closed(relay *r)
 {
     char text[200];
     pq_error err;
-    bool was_raw = r->terminal.raw.on;
+    bool tells = r->terminal.local && r->terminal.shown && !r->terminal.left && !r->quiet;
     pq_terminal_leave(&r->terminal);
-    if (!was_raw || r->quiet)
+    if (!tells)
         return;
     snprintf(text, sizeof text, "Connection to %s closed.\n", r->task.vm);
     (void)pq_write_all(STDERR_FILENO, text, strlen(text), &err);
+}
+
+static void tell_failure(relay *r)
+{
+    const pq_error *err = &r->failure;
+    if (err->code == PQ_OK)
+        return;
+    bool as_asked = err->code == PQ_E_CANCELLED && err->effect != PQ_EFFECT_UNKNOWN &&
+                    (r->decided || r->task.signal != 0);
+    if (as_asked)
+        pq_log(PQ_LOG_INFO, "%s: %s", r->task.doing, err->text);
+    else
+        pq_log_error(err, r->task.doing);
+    r->failure.code = PQ_OK;
 }
 
 static void end_if_flushed(relay *r)
@@ -55,6 +71,8 @@ static void end_if_flushed(relay *r)
     if (r->stream != NULL || !pq_outputs_are_empty(&r->outputs) || r->task.state != PQ_TASK_WORKING)
         return;
     tell_closed(r);
+    tell_failure(r);
+    pq_terminal_done(&r->terminal);
     pq_task_end(&r->task, r->status);
 }
 
@@ -83,31 +101,38 @@ static void tell_result(const relay *r, const pq_job_result *result)
         pq_log(PQ_LOG_INFO, "the command was ended by signal %d", result->signal);
 }
 
+/* How a session on a terminal ended; -1 with an error if it had none, or lost it. */
+static int terminal_status(const relay *r, const pq_job_result *result, pq_error *err)
+{
+    if (r->terminal.exit_code >= 0)
+        return r->terminal.exit_code;
+    if (r->terminal.none)
+        return pq_fail(err, PQ_E_GUEST_TOOL,
+                       "the guest has neither script(1) nor Python, one of which makes the "
+                       "terminal; commands without one can be run");
+    return pq_fail_effect(err, PQ_E_OUTCOME_UNKNOWN, PQ_EFFECT_UNKNOWN, false,
+                          "what makes the guest's terminal was ended (exit status %d)",
+                          result->exit_code);
+}
+
 static void on_done(void *context, const pq_error *err, const pq_job_result *result)
 {
     relay *r = context;
-    pq_error none;
-    if (err == NULL && r->terminal.none) {
-        pq_fail_effect(&none, PQ_E_UNSUPPORTED, PQ_EFFECT_NONE, false,
-                       "the guest has neither script(1) nor Python, one of which makes the "
-                       "terminal; commands without one can be run");
-        err = &none;
-    }
-    if (err == NULL) {
-        if (!r->terminal.wanted)
-            tell_result(r, result);
-        stream_ended(r, r->terminal.exit_code >= 0 && r->terminal.wanted ? r->terminal.exit_code
-                                                                         : result->exit_code);
+    pq_error lost;
+    int status = err == NULL ? result->exit_code : -1;
+    if (err == NULL && r->terminal.wanted)
+        status = terminal_status(r, result, &lost);
+    else if (err == NULL)
+        tell_result(r, result);
+    if (status >= 0) {
+        stream_ended(r, status);
         return;
     }
-    tell_closed(r);
-    bool as_asked = err->code == PQ_E_CANCELLED && err->effect != PQ_EFFECT_UNKNOWN &&
-                    (r->decided || r->task.signal != 0);
-    if (as_asked)
-        pq_log(PQ_LOG_INFO, "%s: %s", r->task.doing, err->text);
-    else
-        pq_log_error(err, r->task.doing);
-    stream_ended(r, pq_code_exit_status(err->code));
+    r->failure = err != NULL ? *err : lost;
+    /* What a terminal shows comes first; elsewhere nobody may be reading. */
+    if (!r->terminal.wanted)
+        tell_failure(r);
+    stream_ended(r, pq_code_exit_status(err != NULL ? err->code : lost.code));
 }
 
 /* Ends the command, for a reason of ours. */
@@ -139,7 +164,8 @@ static void on_output(void *context, int stream, const char *bytes, size_t lengt
         fail_here(r, &err);
     else if (r->terminal.wanted && !told && pq_terminal_shows(&r->terminal, &err) < 0)
         fail_here(r, &err);
-    if (told)
+    /* Whoever has left the session has his terminal for himself. */
+    if (told || r->terminal.left)
         return;
     pq_outputs_write(&r->outputs, stream, bytes, length);
 }
@@ -201,6 +227,13 @@ static void on_input_failed(void *context, const pq_error *err)
     fail_here(context, err);
 }
 
+static void start_feed(relay *r)
+{
+    static const pq_feed_target input = {
+        .room = input_room, .input = take_input, .end = input_ended};
+    pq_feed_start(&r->feed, r->task.loop, &input, r, on_input_failed, r);
+}
+
 /* ---- signals ---- */
 
 /* The stream's name of one of our signals. */
@@ -224,7 +257,8 @@ static bool on_signal(void *context, int number)
     const char *name = stream_signal(number);
     bool ends = number == SIGINT || number == SIGTERM || number == SIGHUP;
     if (r->terminal.wanted) {
-        pq_terminal_leave(&r->terminal);
+        pq_feed_done(&r->feed);
+        tell_closed(r);
         return false;
     }
     if (r->stream == NULL || name == NULL || !pq_session_was_reached(r->task.session))
@@ -263,7 +297,7 @@ static void out_of_patience(void *context)
     pq_log(PQ_LOG_WARNING, "%s: what runs there ends in %lld s at the latest", r->task.doing,
            (long long)(r->abandon_after / 1000));
     drop(r);
-    pq_task_end(&r->task, r->status);
+    pq_task_abandon(&r->task, r->status);
 }
 
 /* As long as the guest keeps the session it can be gone on with. */
@@ -272,6 +306,8 @@ static void on_there(void *context)
     relay *r = context;
     if (pq_session_connect_timeout(r->task.session) < r->abandon_after)
         pq_session_set_connect_timeout(r->task.session, r->abandon_after);
+    if (r->terminal.local)
+        start_feed(r);
 }
 
 static void on_disconnect(void *context)
@@ -279,10 +315,12 @@ static void on_disconnect(void *context)
     relay *r = context;
     r->decided = true;
     r->status = PQ_EXIT_FAILURE;
+    pq_outputs_drop(&r->outputs);
     tell_closed(r);
     pq_timer_start(r->task.loop, &r->leaving, LEAVING_MS, out_of_patience, r);
     pq_feed_done(&r->feed);
-    pq_duplex_cancel(r->stream);
+    if (r->stream != NULL)
+        pq_duplex_cancel(r->stream);
 }
 
 /* ---- the beginning ---- */
@@ -291,14 +329,14 @@ static int start_stream(relay *r, const pq_duplex_request *request, pq_error *er
 {
     static const pq_duplex_events events = {
         .output = on_output, .input_wanted = on_input_wanted, .done = on_done};
-    static const pq_feed_target input = {
-        .room = input_room, .input = take_input, .end = input_ended};
     r->stream = pq_duplex_start(r->task.session, request, &events, r, err);
     if (r->stream == NULL)
         return -1;
     if (request->input)
         pq_feed_open(&r->feed, STDIN_FILENO);
-    pq_feed_start(&r->feed, r->task.loop, &input, r, on_input_failed, r);
+    /* What is typed before our terminal is raw waits there: ^D would be the end of all input. */
+    if (!r->terminal.wanted || !r->terminal.local)
+        start_feed(r);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/quote.h"
 #include "shim/rsh/login.h"
 
 extern char **environ;
@@ -19,6 +20,8 @@ const char **pq_rsh_session_env(const pq_rsh_options *options, bool terminal, pq
     }
     for (char **variable = environ; *variable != NULL; variable++) {
         bool is_term = terminal && strncmp(*variable, "TERM=", 5) == 0;
+        if (!pq_quote_is_assignment(*variable))
+            continue;
         if (is_term || pq_rsh_options_sends(options, *variable, strcspn(*variable, "=")))
             env[count++] = *variable;
     }

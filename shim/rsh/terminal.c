@@ -12,8 +12,9 @@
 #include "transport/base/fd.h"
 #include "transport/base/log.h"
 
-/* Of a line on stderr; what makes the guest's terminal complains in fewer. */
+/* Of a line on stderr, and of lines; what makes the guest's terminal complains in fewer. */
 #define LINE_MAX_BYTES 4096
+#define COMPLAINTS_MAX 10
 
 bool pq_terminal_is_wanted(const pq_rsh_options *options)
 {
@@ -113,25 +114,31 @@ static void on_size_changed(void *context, int number)
 }
 
 /* Whoever had the terminal meanwhile has not left it as we need it. */
-static void on_continued(void *context, int number)
+static void take_back(pq_terminal *terminal)
 {
-    pq_terminal *terminal = context;
     pq_error err;
-    (void)number;
-    if (terminal->raw.on && pq_raw_enter(&terminal->raw, STDIN_FILENO, &err) < 0)
+    bool is_ours = terminal->local && terminal->shown && !terminal->left;
+    if (is_ours && pq_raw_enter(&terminal->raw, STDIN_FILENO, &err) < 0)
         pq_log(PQ_LOG_WARNING, "%s", err.text);
     follow_size(terminal);
 }
 
+static void on_continued(void *context, int number)
+{
+    (void)number;
+    take_back(context);
+}
+
+/* By the signal that the system discards where nobody could let us go on. */
 static void suspend(pq_terminal *terminal)
 {
-    pq_error err;
-    bool was_raw = terminal->raw.on;
+    struct sigaction stop = {.sa_handler = SIG_DFL}, ours;
     pq_raw_leave(&terminal->raw);
-    kill(getpid(), SIGSTOP);
-    if (was_raw && pq_raw_enter(&terminal->raw, STDIN_FILENO, &err) < 0)
-        pq_log(PQ_LOG_WARNING, "%s", err.text);
-    follow_size(terminal);
+    if (sigaction(SIGTSTP, &stop, &ours) == 0) {
+        kill(getpid(), SIGTSTP);
+        sigaction(SIGTSTP, &ours, NULL);
+    }
+    take_back(terminal);
 }
 
 static void on_stop(void *context, int number)
@@ -154,6 +161,9 @@ int pq_terminal_start(pq_terminal *terminal, pq_session *session, int escape,
     if (pq_loop_on_signal(loop, SIGWINCH, on_size_changed, terminal, err) < 0 ||
         pq_loop_on_signal(loop, SIGCONT, on_continued, terminal, err) < 0)
         return -1;
+    struct sigaction now;
+    if (sigaction(SIGTSTP, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+        return 0;
     return pq_loop_on_signal(loop, SIGTSTP, on_stop, terminal, err);
 }
 
@@ -200,19 +210,26 @@ size_t pq_terminal_keys(pq_terminal *terminal, const char *bytes, size_t length,
 
 /* ---- what the guest says ---- */
 
-/* It goes into a call as it is. */
+/* A pseudo-terminal; nothing else is to be opened for a guest that is not trusted. */
 static bool is_path(const char *text)
 {
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_.-";
-    return strncmp(text, "/dev/", 5) == 0 && text[strspn(text, allowed)] == '\0' &&
-           strlen(text) < sizeof((pq_terminal *)0)->path;
+    static const char directory[] = "/dev/pts/";
+    const char *number = text + sizeof directory - 1;
+    if (strncmp(text, directory, sizeof directory - 1) != 0)
+        return false;
+    size_t digits = strspn(number, "0123456789");
+    return digits > 0 && digits < 10 && number[digits] == '\0';
 }
 
 int pq_terminal_shows(pq_terminal *terminal, pq_error *err)
 {
-    bool enters = terminal->local && !terminal->raw.on && !terminal->left;
-    return enters ? pq_raw_enter(&terminal->raw, STDIN_FILENO, err) : 0;
+    if (terminal->shown || terminal->left)
+        return 0;
+    terminal->shown = true;
+    if (terminal->local && pq_raw_enter(&terminal->raw, STDIN_FILENO, err) < 0)
+        return -1;
+    terminal->events.there(terminal->context);
+    return 0;
 }
 
 static int take_tty(pq_terminal *terminal, const char *path, pq_error *err)
@@ -221,7 +238,6 @@ static int take_tty(pq_terminal *terminal, const char *path, pq_error *err)
         return -1;
     if (is_path(path))
         snprintf(terminal->path, sizeof terminal->path, "%s", path);
-    terminal->events.there(terminal->context);
     follow_size(terminal);
     return 0;
 }
@@ -236,7 +252,7 @@ static int take_line(pq_terminal *terminal, char *line, pq_error *err)
         terminal->exit_code = (int)(strtoul(line + 8, NULL, 10) & 0xFF);
     } else if (strcmp(line, "pq1 none") == 0) {
         terminal->none = true;
-    } else if (line[0] != '\0') {
+    } else if (line[0] != '\0' && !terminal->left && terminal->complaints++ < COMPLAINTS_MAX) {
         pq_error_clean(shown, sizeof shown, line, strlen(line));
         pq_log(PQ_LOG_WARNING, "the guest's terminal: %s", shown);
     }
@@ -246,17 +262,24 @@ static int take_line(pq_terminal *terminal, char *line, pq_error *err)
 int pq_terminal_said(pq_terminal *terminal, const char *bytes, size_t length, pq_error *err)
 {
     pq_buf *said = &terminal->said;
-    if (pq_buf_add(said, bytes, length, err) < 0)
-        return -1;
-    char *end;
-    while ((end = memchr(said->data, '\n', said->length)) != NULL) {
-        *end = '\0';
-        if (take_line(terminal, said->data, err) < 0)
+    while (length > 0) {
+        const char *end = memchr(bytes, '\n', length);
+        size_t part = end != NULL ? (size_t)(end - bytes) : length;
+        if (said->length + part > LINE_MAX_BYTES)
+            terminal->skipping = true;
+        if (!terminal->skipping && pq_buf_add(said, bytes, part, err) < 0)
             return -1;
-        pq_buf_consume(said, (size_t)(end + 1 - said->data));
-    }
-    if (said->length > LINE_MAX_BYTES)
+        if (end == NULL)
+            break;
+        bytes = end + 1;
+        length -= part + 1;
+        bool whole = !terminal->skipping && said->length > 0;
+        if (whole &&
+            (pq_buf_add_byte(said, '\0', err) < 0 || take_line(terminal, said->data, err) < 0))
+            return -1;
+        terminal->skipping = false;
         said->length = 0;
+    }
     return 0;
 }
 

@@ -17,7 +17,7 @@
 #include "shim/rsh/raw.h"
 
 typedef struct pq_terminal_events {
-    /* The guest's terminal is there. */
+    /* The guest's terminal is there, and ours is raw. */
     void (*there)(void *context);
     /* The user wants the session to end. */
     void (*disconnect)(void *context);
@@ -28,6 +28,8 @@ typedef struct pq_terminal {
     bool wanted;
     bool local;    /* stdin is a terminal */
     bool none;     /* the guest has nothing to make one with */
+    bool shown;    /* the guest's terminal is there */
+    bool left;     /* ours is not to be raw again */
     int exit_code; /* of the line; -1: not told */
 
     /* private */
@@ -36,9 +38,10 @@ typedef struct pq_terminal {
     pq_terminal_events events;
     void *context;
     pq_raw raw;
-    bool left; /* it is not to be raw again */
     pq_escape escape;
-    pq_buf said;            /* of stderr: the beginning of a line */
+    pq_buf said;   /* of stderr: the beginning of a line */
+    bool skipping; /* a line that is too long */
+    unsigned complaints;
     char path[100];         /* of the guest's terminal; "": not known yet */
     unsigned rows, columns; /* as the guest was told last */
     pq_call *resizing;

@@ -3,6 +3,7 @@ import os
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -161,6 +162,36 @@ def test_nothing_makes_a_terminal(guest):
     guest.hide("python3")
     out, said = Terminal(guest, "echo text").end()
     assert out == b"" and said == ["pq1 none"]
+
+
+@pytest.mark.parametrize("terminal", ["python"], indirect=True)
+def test_signals_that_were_ignored(terminal):
+    """As in a job in the background, which the script is in a guest."""
+    before = [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)]
+    try:
+        shown = terminal("grep SigIgn /proc/self/status")
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGQUIT), before):
+            signal.signal(number, handler)
+    assert shown.end()[0] == b"SigIgn:\t0000000000000000\r\n"
+
+
+@pytest.mark.parametrize("terminal", ["python"], indirect=True)
+def test_key_behind_the_end(terminal, guest):
+    """All that was shown comes, though a key finds nobody any more."""
+    shown = terminal(f"seq 9000; echo x >'{guest.folder}/over'")
+    guest.wait_for((guest.folder / "over").exists)
+    shown.type(b"x")
+    out, said = shown.end()
+    assert out.endswith(b"9000\r\n") and said[-1] == "pq1 end 0"
+
+
+@pytest.mark.parametrize("terminal", ["python"], indirect=True)
+def test_background_that_goes_on_writing(terminal, guest):
+    shown = terminal(f"(trap '' HUP; while [ ! -e '{guest.folder}/stop' ]; do echo more; done) & echo over")
+    out, said = shown.end()
+    (guest.folder / "stop").touch()
+    assert b"over" in out and said[-1] == "pq1 end 0"
 
 
 def test_size_is_changed(terminal, guest):

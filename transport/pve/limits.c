@@ -62,5 +62,6 @@ void pq_limits_report(const pq_limits *limits, unsigned parallel, pq_agent_limit
         .offset_reads = !limits->whole_files,
         .args_proven = limits->large_taken || limits->body_bytes <= PQ_LIMITS_BODY_OLD,
         .parallel = parallel,
+        .late_call = PQ_LATE_CALL_MS,
     };
 }

@@ -154,6 +154,7 @@ static const pq_agent_limits *limits(const pq_agent *base)
                                                                     : options->calls_per_node,
         .round_trip = agent->node != NULL ? pq_ssh_session_round_trip(agent->node->session) : 0,
         .call_cost = by_qm ? QM_START_MS : 0,
+        .late_call = PQ_LATE_CALL_MS,
         .exec_time = agent->exec_time,
     };
     return &agent->limits;

@@ -5,19 +5,20 @@
 # "pq1 end CODE" when the line has ended, "pq1 none" if the guest has nothing to make a terminal with; all
 # else is a complaint of what makes it.
 #
-# script(1) runs what it is given with $SHELL.
-PVE_QGA_LINE=$line PVE_QGA_SETTINGS=$settings PVE_QGA_SHELL=$SHELL SHELL=/bin/sh
-export PVE_QGA_LINE PVE_QGA_SETTINGS PVE_QGA_SHELL SHELL
+# script(1) runs what it is given with $SHELL; Python adds to a C locale.
+PVE_QGA_LINE=$line PVE_QGA_SETTINGS=$settings PVE_QGA_SHELL=$SHELL SHELL=/bin/sh PYTHONCOERCECLOCALE=0
+export PVE_QGA_LINE PVE_QGA_SETTINGS PVE_QGA_SHELL SHELL PYTHONCOERCECLOCALE
 exec 3>&2
 # Modes that an old or small stty does not know must not keep the size from it. Keys that end the line are
 # not for the shell that tells how it ended.
 inside='
     line=$PVE_QGA_LINE settings=$PVE_QGA_SETTINGS SHELL=$PVE_QGA_SHELL
-    unset PVE_QGA_LINE PVE_QGA_SETTINGS PVE_QGA_SHELL
+    unset PVE_QGA_LINE PVE_QGA_SETTINGS PVE_QGA_SHELL PYTHONCOERCECLOCALE
     [ -n "$SHELL" ] || unset SHELL
     trap : INT QUIT
-    echo "pq1 tty $(tty)" >&3
+    set -f
     stty sane $settings 2>/dev/null || stty sane ${settings#* } 2>/dev/null
+    echo "pq1 tty $(tty)" >&3
     /bin/sh -c "$line" 3>&-
     echo "pq1 end $?" >&3'
 for python in python3 /usr/libexec/platform-python python python2; do

@@ -1,11 +1,17 @@
-# Runs a shell line on a terminal of its own, which stdin and stdout are tied to, where there is no
-# script(1). For every Python from 2.6 on.
+# Runs a shell line on a terminal of its own, which stdin and stdout are tied to. For every Python from
+# 2.6 on, also those that come with few modules.
 #
 # usage: LINE
-import errno, fcntl, os, pty, select, sys
+import sys
+del sys.path[0]
+import errno, fcntl, os, select, signal, time
 
-child, master = pty.fork()
+child, master = os.forkpty()
 if child == 0:
+    # Python ignores some of these, and a job in the background is started with the others ignored.
+    for name in ("SIGPIPE", "SIGXFSZ", "SIGXFZ", "SIGINT", "SIGQUIT"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.execv("/bin/sh", ["sh", "-c", sys.argv[1]])
 fcntl.fcntl(master, fcntl.F_SETFL, fcntl.fcntl(master, fcntl.F_GETFL) | os.O_NONBLOCK)
 
@@ -20,9 +26,8 @@ def show(data):
     while data:
         data = data[os.write(1, data):]
 
-pending, more, status = b"", True, None
+pending, more, status, last = b"", True, None, 0
 while True:
-    # What has left the terminal to processes in the background is waited for no longer than this.
     wanted = [master] + ([0] if more and len(pending) < 65536 else [])
     try:
         readable, writable, ignored = select.select(wanted, [master] if pending else [], [], 0.5)
@@ -30,16 +35,19 @@ while True:
         if error.args[0] != errno.EINTR:
             raise
         continue
+    # What the line leaves to processes in the background is not waited for.
+    if status is None:
+        ended, code = os.waitpid(child, os.WNOHANG)
+        if ended:
+            status, last = code, time.time() + 0.5
     if master in readable:
         data = output()
         if data == b"":
             break
         show(data or b"")
-    elif status is None:
-        ended, code = os.waitpid(child, os.WNOHANG)
-        if ended:
-            status = code
-    else:
+    elif status is not None:
+        break
+    if status is not None and time.time() > last:
         break
     if 0 in readable:
         data = os.read(0, 65536)
@@ -50,7 +58,7 @@ while True:
             pending = pending[os.write(master, pending):]
         except OSError as error:
             if error.args[0] != errno.EAGAIN:
-                break
+                pending, more = b"", False
 if status is None:
     status = os.waitpid(child, 0)[1]
 sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
