@@ -12,16 +12,22 @@
 /* Called for every spelling an option has on the command line: of a secret one for each way, of a
  * BOOL also the one with "no-". `placeholder` is NULL without value. */
 typedef struct spelling {
+    const pq_program *program;
     const pq_option *option;
     const char *prefix, *suffix; /* around the option's name */
+    char letter;                 /* the short option that stands for it, or 0 */
     const char *placeholder;
-    bool is_file;  /* its value is the path of a file here */
-    bool is_first; /* the one that the short option stands for */
+    bool is_file; /* its value is the path of a file here */
 } spelling;
 
 typedef void (*spelling_fn)(FILE *out, const spelling *s);
 
-void for_each_spelling(FILE *out, const pq_option *option, spelling_fn fn);
+void for_each_spelling(FILE *out, const pq_program *program, const pq_option *option,
+                       spelling_fn fn);
+
+/* The same for all of the program's own options, and for all shared ones. */
+void for_own(FILE *out, const pq_program *program, spelling_fn fn);
+void for_shared(FILE *out, const pq_program *program, spelling_fn fn);
 
 /* Whether a row belongs to the command; NULL asks for rows of no command in particular. */
 bool belongs_to(const pq_option *option, const pq_command *command);
@@ -31,6 +37,9 @@ int sentence_length(const char *text);
 
 /* An ENUM's values, separated by spaces. */
 void put_values(FILE *out, const char *values);
+
+/* What a shell's function for the program is called: "_pve_qga_run". */
+void put_function(FILE *out, const pq_program *program);
 
 /* A spelling's description in a list of completions, written by `put` for the shell. */
 void put_summary(FILE *out, const spelling *s,
