@@ -6,18 +6,13 @@
 #include "shim/command/commands.h"
 #include "shim/shell/program.h"
 
-static const pq_program *const programs[] = {&pq_run_program, &pq_shell_program};
+static const pq_program *const programs[] = {&pq_run_program, &rsh_program, &pq_shell_program};
 
-void for_each_spelling(FILE *out, const pq_program *program, const pq_option *option,
-                       spelling_fn fn)
+/* `s` has what all of the option's spellings share. */
+static void spell(FILE *out, spelling s, spelling_fn fn)
 {
-    spelling s = {.program = program,
-                  .option = option,
-                  .prefix = "",
-                  .suffix = "",
-                  .letter = option->short_name};
-
-    if (option->type == PQ_TYPE_SECRET) {
+    s.prefix = s.suffix = "";
+    if (s.option->type == PQ_TYPE_SECRET) {
         for (size_t kind = 1; kind < PQ_SECRET_KIND_COUNT; kind++) {
             s.suffix = pq_secret_ways[kind].suffix;
             s.placeholder = pq_secret_ways[kind].placeholder;
@@ -26,15 +21,31 @@ void for_each_spelling(FILE *out, const pq_program *program, const pq_option *op
         }
         return;
     }
-    if (pq_option_takes_value(option))
-        s.placeholder = option->placeholder;
-    s.is_file = option->type == PQ_TYPE_PATH;
+    if (pq_option_takes_value(s.option))
+        s.placeholder = s.option->placeholder;
+    s.is_file = s.option->type == PQ_TYPE_PATH;
     fn(out, &s);
-    if (option->type == PQ_TYPE_BOOL) {
+    if (s.option->type == PQ_TYPE_BOOL) {
         s.prefix = "no-";
         s.letter = 0;
         fn(out, &s);
     }
+}
+
+void for_each_spelling(FILE *out, const pq_program *program, const pq_option *option,
+                       spelling_fn fn)
+{
+    spelling s = {.program = program, .option = option, .lead = "--", .letter = option->short_name};
+
+    spell(out, s, fn);
+}
+
+static void spell_key(FILE *out, const pq_program *program, const char *lead,
+                      const pq_option *option, spelling_fn fn)
+{
+    spelling s = {.program = program, .option = option, .lead = lead, .is_key = true};
+
+    spell(out, s, fn);
 }
 
 void for_own(FILE *out, const pq_program *program, spelling_fn fn)
@@ -45,8 +56,33 @@ void for_own(FILE *out, const pq_program *program, spelling_fn fn)
 
 void for_shared(FILE *out, const pq_program *program, spelling_fn fn)
 {
+    if (has_keys(program))
+        return;
     for (size_t i = 0; i < PQ_OPT_COUNT; i++)
         for_each_spelling(out, program, &pq_options[i], fn);
+}
+
+void for_keys(FILE *out, const pq_program *program, spelling_fn fn)
+{
+    if (!has_keys(program))
+        return;
+    for (size_t i = 0; i < rsh_key_count; i++)
+        spell_key(out, program, "", &rsh_keys[i], fn);
+    for (size_t i = 0; i < PQ_OPT_COUNT; i++) {
+        /* Of the others those that mean something have a letter. */
+        if (pq_options[i].type != PQ_TYPE_FLAG && pq_options[i].type != PQ_TYPE_COUNT)
+            spell_key(out, program, "pve.", &pq_options[i], fn);
+    }
+}
+
+bool has_keys(const pq_program *program)
+{
+    return program == &rsh_program;
+}
+
+bool takes_keys(const spelling *s)
+{
+    return has_keys(s->program) && s->letter == 'o';
 }
 
 bool belongs_to(const pq_option *option, const pq_command *command)
@@ -91,7 +127,7 @@ void put_summary(FILE *out, const spelling *s, void (*put)(FILE *out, const char
         put(out, s->option->help, sentence_length(s->option->help));
         return;
     }
-    snprintf(opposite, sizeof opposite, "Opposite of --%s", s->option->name);
+    snprintf(opposite, sizeof opposite, "Opposite of %s%s", s->lead, s->option->name);
     put(out, opposite, (int)strlen(opposite));
 }
 

@@ -1,11 +1,21 @@
 /* Completion for bash. */
 #include "contrib/generate/docgen.h"
 
+/* Name and letter with `before` in front of the first and `between` in front of the second. */
+static void put_names(FILE *out, const spelling *s, const char *before, const char *between)
+{
+    if (s->option->name != NULL) {
+        fprintf(out, "%s%s%s%s%s%s", before, s->lead, s->prefix, s->option->name, s->suffix,
+                s->is_key && s->placeholder != NULL ? "=" : "");
+        before = between;
+    }
+    if (s->letter != 0)
+        fprintf(out, "%s-%c", before, s->letter);
+}
+
 static void put_word(FILE *out, const spelling *s)
 {
-    fprintf(out, " --%s%s%s", s->prefix, s->option->name, s->suffix);
-    if (s->letter != 0)
-        fprintf(out, " -%c", s->letter);
+    put_names(out, s, " ", " ");
 }
 
 static void put_file_word(FILE *out, const spelling *s)
@@ -25,7 +35,8 @@ static void put_enum(FILE *out, const spelling *s)
 {
     if (s->option->type != PQ_TYPE_ENUM)
         return;
-    fprintf(out, "    --%s)\n        words=\"", s->option->name);
+    put_names(out, s, "    ", "|");
+    fputs(")\n        words=\"", out);
     put_values(out, s->option->values);
     fputs("\" ;;\n", out);
 }
@@ -55,6 +66,7 @@ static void put_list(FILE *out, const char *name, const pq_program *program, spe
     fprintf(out, "    local %s=\"", name);
     for_shared(out, program, fn);
     for_own(out, program, fn);
+    for_keys(out, program, fn);
     fputs(" \"\n", out);
 }
 
@@ -75,6 +87,23 @@ static void put_lists(FILE *out, const pq_program *program)
         put_command_names(out, program, " ");
         fputs("\"\n", out);
     }
+    if (has_keys(program)) {
+        fputs("    local keys=\"", out);
+        for_keys(out, program, put_word);
+        fputs("\"\n", out);
+    }
+}
+
+/* To bash the "=" of KEY=VALUE is a word of its own, and KEY the one in front of it. */
+static void put_key_search(FILE *out)
+{
+    fputs("    if [[ $current == '=' ]]; then\n"
+          "        previous+='='\n"
+          "        current=''\n"
+          "    elif [[ $previous == '=' ]]; then\n"
+          "        previous=${COMP_WORDS[COMP_CWORD-2]}=\n"
+          "    fi\n\n",
+          out);
 }
 
 /* Finds which command was typed, and with it the options that are its own. */
@@ -98,6 +127,9 @@ static void put_choice(FILE *out, const pq_program *program)
     fputs("    case $previous in\n", out);
     for_shared(out, program, put_enum);
     for_own(out, program, put_enum);
+    for_keys(out, program, put_enum);
+    if (has_keys(program))
+        fputs("    -o)\n        words=$keys ;;\n", out);
     fputs("    *)\n"
           "        if [[ $with_file == *\" $previous \"* ]]; then\n"
           "            files=yes\n"
@@ -117,6 +149,23 @@ static void put_choice(FILE *out, const pq_program *program)
     fputs("        fi ;;\n    esac\n\n", out);
 }
 
+/* Offers what was found to be wanted. */
+static void put_reply(FILE *out, const pq_program *program)
+{
+    fputs("    if [[ -n $files ]]; then\n"
+          "        compopt -o filenames 2>/dev/null\n"
+          "        mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n"
+          "    else\n"
+          "        mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n",
+          out);
+    if (has_keys(program))
+        fputs("        if [[ ${COMPREPLY[0]-} == *= ]]; then\n"
+              "            compopt -o nospace 2>/dev/null\n"
+              "        fi\n",
+              out);
+    fputs("    fi\n", out);
+}
+
 void write_bash(FILE *out, const pq_program *program)
 {
     fprintf(out,
@@ -132,16 +181,11 @@ void write_bash(FILE *out, const pq_program *program)
         put_command_search(out, program);
     else
         fputs("    local words='' files=''\n\n", out);
+    if (has_keys(program))
+        put_key_search(out);
     put_choice(out, program);
-    fputs("    if [[ -n $files ]]; then\n"
-          "        compopt -o filenames 2>/dev/null\n"
-          "        mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n"
-          "    else\n"
-          "        mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
-          "    fi\n"
-          "}\n\n"
-          "complete -F ",
-          out);
+    put_reply(out, program);
+    fputs("}\n\ncomplete -F ", out);
     put_function(out, program);
     fprintf(out, " %s\n", program->name);
 }

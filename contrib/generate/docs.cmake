@@ -21,7 +21,7 @@ function(make file)
 endfunction()
 
 make(man/pve-qga-run.1 man ${frames}/pve-qga-run.1.in)
-foreach(program pve-qga-run pve-qga-shell)
+foreach(program pve-qga-run pve-qga-rsh pve-qga-shell)
   make(completions/${program}.bash bash ${program})
   make(completions/_${program} zsh ${program})
   make(completions/${program}.fish fish ${program})
