@@ -44,8 +44,8 @@ static void put_head(FILE *out, const spelling *s)
                      (s->suffix[0] != '\0' && strcmp(s->suffix, pq_secret_ways[1].suffix) != 0);
 
     fputs(continues ? ".TQ\n" : ".TP\n", out);
-    if (s->is_first && s->option->short_name != 0)
-        fprintf(out, "\\fB\\-%c\\fR, ", s->option->short_name);
+    if (s->letter != 0)
+        fprintf(out, "\\fB\\-%c\\fR, ", s->letter);
     fputs("\\fB\\-\\-", out);
     put_text(out, s->prefix);
     put_text(out, s->option->name);
@@ -56,9 +56,9 @@ static void put_head(FILE *out, const spelling *s)
     putc('\n', out);
 }
 
-static void put_option(FILE *out, const pq_option *option)
+static void put_option(FILE *out, const pq_program *program, const pq_option *option)
 {
-    for_each_spelling(out, option, put_head);
+    for_each_spelling(out, program, option, put_head);
     put_text(out, option->help);
     putc('\n', out);
     if (option->environment == NULL && option->key == NULL && option->fallback == NULL)
@@ -93,7 +93,7 @@ static void put_command_options(FILE *out, const pq_program *program)
             if (!titled)
                 fprintf(out, ".SS Options of %s\n", command->name);
             titled = true;
-            put_option(out, &program->rows[j]);
+            put_option(out, program, &program->rows[j]);
         }
     }
 }
@@ -105,7 +105,7 @@ static void put_options(FILE *out, const pq_program *program)
         fprintf(out, ".SS %s\n", pq_group_title((pq_group)group));
         for (size_t i = 0; i < PQ_OPT_COUNT; i++) {
             if (pq_options[i].group == group)
-                put_option(out, &pq_options[i]);
+                put_option(out, program, &pq_options[i]);
         }
     }
 }

@@ -246,23 +246,14 @@ typedef struct key {
 } key;
 
 static const key keys[] = {
-    {"ClearAllForwardings", take_clear, false},
-    {"ConnectTimeout", take_connect_timeout, false},
+#define KEY(name, take, whole, ...) {name, take, whole},
+#include "shim/rsh/options.def"
+    /* Refused, unless the value asks for nothing. */
     {"DynamicForward", take_forwarding, false},
-    {"EscapeChar", pq_rsh_options_take_escape, false},
     {"ForkAfterAuthentication", take_background, false},
-    {"HostName", take_host_name, false},
     {"LocalForward", take_forwarding, false},
-    {"LogLevel", take_log_level, false},
-    {"RemoteCommand", take_remote_command, true},
     {"RemoteForward", take_forwarding, false},
-    {"RequestTTY", take_tty, false},
-    {"SendEnv", take_send_env, true},
-    {"SessionType", take_session_type, false},
-    {"SetEnv", take_set_env, true},
-    {"StdinNull", take_stdin_null, false},
     {"Tunnel", take_tunnel, false},
-    {"User", take_user, false},
 };
 
 /* Splits "Key=Value" and the like; the value is without blanks around it. NULL if there is none. */

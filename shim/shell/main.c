@@ -10,39 +10,9 @@
 #include "shim/rsh/escape.h"
 #include "shim/rsh/options.h"
 #include "shim/rsh/relay.h"
+#include "shim/shell/program.h"
 #include "transport/base/fd.h"
 #include "transport/base/log.h"
-#include "transport/config/help.h"
-
-#define PROGRAM "pve-qga-shell"
-
-enum { OPT_LOGIN_NAME = PQ_OPT_COUNT, OPT_ESCAPE_CHAR, OPT_END };
-
-static const pq_option own_options[] = {
-    {.name = "login-name",
-     .short_name = 'l',
-     .type = PQ_TYPE_TEXT,
-     .placeholder = "USER",
-     .help = "The user in the guest; without, the agent's, who is root. Also as USER@VM."},
-    {.name = "escape-char",
-     .short_name = 'e',
-     .type = PQ_TYPE_RAW,
-     .fallback = "~",
-     .placeholder = "CHAR",
-     .help = "At the beginning of a line, what makes the next key one for this program: . ends the "
-             "session, ^Z suspends it, ? tells more. A character, ^ and a letter, or none."}};
-
-#define OWN_OPTION_COUNT (sizeof own_options / sizeof own_options[0])
-
-static const pq_program program = {
-    .name = PROGRAM,
-    .operands = "[USER@]VM [COMMAND...]",
-    .summary =
-        "A login shell, or a command, on a terminal in a guest of Proxmox VE, through the QEMU "
-        "guest agent.",
-    .rows = own_options,
-    .row_count = OWN_OPTION_COUNT,
-};
 
 /* Of our environment, as an SSH client commonly sends it; TERM goes with the terminal. */
 static char lang[] = "LANG", categories[] = "LC_*", colours[] = "COLORTERM";
@@ -67,7 +37,7 @@ static int print(pq_buf *text, int result, pq_error *err)
 static int take_vm(pq_rsh_options *wanted, const pq_config *config, pq_operands *operands,
                    pq_error *err)
 {
-    wanted->user = pq_config_text(config, OPT_LOGIN_NAME);
+    wanted->user = pq_config_text(config, PQ_SHELL_OPT_LOGIN_NAME);
     if (operands->count == 0)
         return pq_config_is_set(config, PQ_OPT_VMID) ? 0
                                                      : pq_fail(err, PQ_E_USAGE, "no VM was named");
@@ -87,7 +57,7 @@ static int take_vm(pq_rsh_options *wanted, const pq_config *config, pq_operands 
 static int take_operands(pq_rsh_options *wanted, const pq_config *config, pq_operands *operands,
                          pq_error *err)
 {
-    const char *escape = pq_config_text(config, OPT_ESCAPE_CHAR);
+    const char *escape = pq_config_text(config, PQ_SHELL_OPT_ESCAPE_CHAR);
     if (!pq_escape_parse(escape, &wanted->escape))
         return pq_fail(err, PQ_E_USAGE,
                        "--escape-char: '%s' is not a character, ^ and a letter, or none", escape);
@@ -140,9 +110,10 @@ static int act(pq_run *run, int argc, char **argv, pq_error *err)
                              &run->operands, err) < 0)
         return fail(err);
     if (pq_config_bool(run->config, PQ_OPT_VERSION))
-        return print(&text, pq_buf_printf(&text, err, PROGRAM " %s\n", PQ_VERSION), err);
+        return print(&text, pq_buf_printf(&text, err, "%s %s\n", pq_shell_program.name, PQ_VERSION),
+                     err);
     if (pq_config_bool(run->config, PQ_OPT_HELP))
-        return print(&text, pq_help_program(&program, &text, err), err);
+        return print(&text, pq_help_program(&pq_shell_program, &text, err), err);
     int status = run_session(run, &wanted, err);
     pq_buf_done(&wanted.command);
     return status;
@@ -154,8 +125,8 @@ int main(int argc, char **argv)
     pq_error err;
     pq_process_open_standard();
     pq_process_hide_memory();
-    pq_log_set_program(PROGRAM);
-    run.config = pq_config_new(own_options, OWN_OPTION_COUNT, &err);
+    pq_log_set_program(pq_shell_program.name);
+    run.config = pq_config_new(pq_shell_program.rows, pq_shell_program.row_count, &err);
     if (run.config == NULL)
         return fail(&err);
     int status = act(&run, argc, argv, &err);

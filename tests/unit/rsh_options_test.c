@@ -2,11 +2,13 @@
  * ssh's command line: what each caller of ssh sends, and what it comes to.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shim/rsh/escape.h"
 #include "shim/rsh/options.h"
+#include "transport/config/option.h"
 
 static pq_error err;
 static pq_rsh_options options;
@@ -278,6 +280,53 @@ Test(rsh_options, other_actions)
     cr_expect_str_eq(options.control, "check");
     tidy();
     expect_refused(PARSE("-O", "check"), PQ_E_USAGE, "no VM");
+}
+
+/* ---- what is offered to the user ---- */
+
+static const pq_option offered[] = {
+#define OPTION(...) {__VA_ARGS__},
+#define KEY(key, take, whole, ...) {.name = key, __VA_ARGS__},
+#include "shim/rsh/options.def"
+};
+
+static void expect_taken(const pq_option *option, const char *value, size_t length)
+{
+    char argument[100];
+    if (option->short_name != 0)
+        snprintf(argument, sizeof argument, "-%c%.*s", option->short_name, (int)length, value);
+    else if (option->type == PQ_TYPE_FLAG)
+        snprintf(argument, sizeof argument, "--%s", option->name);
+    else
+        snprintf(argument, sizeof argument, "-o%s=%.*s", option->name, (int)length, value);
+    cr_expect_eq(PARSE(argument, "web", "true"), 0, "%s: %s", argument, err.text);
+    tidy();
+}
+
+static const char *some_value(const pq_option *option)
+{
+    switch (option->type) {
+    case PQ_TYPE_ENUM:
+        return option->values;
+    case PQ_TYPE_ASSIGN:
+        return "NAME=VALUE";
+    case PQ_TYPE_RAW:
+        return "none";
+    default:
+        return pq_option_takes_value(option) ? "1" : "";
+    }
+}
+
+Test(rsh_options, what_completions_offer_is_taken)
+{
+    for (size_t i = 0; i < sizeof offered / sizeof offered[0]; i++) {
+        const char *value = some_value(&offered[i]);
+        do {
+            size_t length = strcspn(value, "|");
+            expect_taken(&offered[i], value, length);
+            value += length + (value[length] == '|');
+        } while (*value != '\0');
+    }
 }
 
 /* ---- keys ---- */
