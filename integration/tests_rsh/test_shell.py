@@ -164,7 +164,8 @@ def test_keys_that_come_early(line: Open) -> None:
     session.type(b"\x04")
     session.until(b"ready")
     session.type(b"later\r")
-    session.until(b"later\r\nlater\r\n")
+    session.until(b"later\r\n")
+    session.until(b"later\r\n")
     session.type(b"\x03")
     session.end()
 
