@@ -5,13 +5,27 @@
 # Trailer: "ok", or "left" when something could not be removed.
 S=$1 keep=$2
 
+# Sets $pid to that of job file prefix $F's command. A launcher that has just begun is about to write it.
+find_command() {
+    pid= tries=0
+    until read -r pid <"$F.p"; do
+        job_state "$F"
+        case $state in
+        running*) [ $tries -lt 30 ] || return ;;
+        *) return 1 ;;
+        esac
+        tries=$((tries + 1))
+        sleep 0.1 || sleep 1
+    done
+}
+
 # Signals the commands of streams that still run, as those of clients that gave up.
 end_commands() {
     for fifo in "$S"/*.d; do
         F=${fifo%.d}
         job_state "$F"
         case $state in
-        running*) read -r pid <"$F.p" && { kill -s "$1" -- "-$pid" || kill -s "$1" "$pid"; } && ran=yes ;;
+        running*) find_command && { kill -s "$1" -- "-$pid" || kill -s "$1" "$pid"; } && ran=yes ;;
         esac
     done
 }
