@@ -41,7 +41,9 @@ static void put_rest(FILE *out, const spelling *s, const char *message)
     put_summary(out, s, put_message);
     putc(']', out);
     if (s->placeholder != NULL) {
-        fprintf(out, ":%s:", message);
+        putc(':', out);
+        put_message(out, message, (int)strlen(message));
+        putc(':', out);
         put_action(out, s);
     }
     fputs("'\n", out);
