@@ -3,6 +3,8 @@
 # They have the session's directory in $S, the job's number in $N, the beginning of its files' names
 # in $F, and their arguments RETRY and FLAGS (see job.sh) in $retry and $flags.
 
+# Returns in the one launcher that runs the command. Others tell how the job is, and by again=1 that they
+# have found a claim.
 claim() {
     if [ "$retry" != - ] && [ ! -e "$F.c" ]; then
         uptime=
