@@ -217,7 +217,6 @@ def test_failures_are_255_and_one_line(rsh: Rsh) -> None:
     rsh.run("nosuchvm", "true").failed("nosuchvm")
     rsh.run("off", "true").failed("not running")
     rsh.run("-L", "1:localhost:2", "web").failed("-L", "ProxyCommand")
-    rsh.run("-tt", "web", "true").failed("terminal")
     rsh.run("-s", "web", "netconf").failed("subsystem")
     rsh.run("-O", "check", "web").failed("no shared connection")
     rsh.run("nosuchuser@web", "id").failed("nosuchuser")
