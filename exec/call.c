@@ -88,6 +88,15 @@ static void call_free(pq_call *call)
     free(call);
 }
 
+/* Nobody will tell whether this try has come. */
+static void start_unanswered(pq_call *call)
+{
+    if (call->retry_argument < 0)
+        return;
+    call->unanswered++;
+    call->unanswered_at = pq_now();
+}
+
 /* A launcher that has not come yet may do so when all is cleaned up, and must find its claim then.
  * The one try that was lost has come if a later one found a claim there. */
 static void tell_unanswered(pq_call *call, const pq_trailer *trailer)
@@ -262,10 +271,7 @@ static void on_started(void *context, const pq_error *err, int64_t pid)
         return;
     }
     ran(call);
-    if (call->retry_argument >= 0) {
-        call->unanswered++;
-        call->unanswered_at = pq_now();
-    }
+    start_unanswered(call);
     if (call->ends_if_slow && err->code == PQ_E_AGENT_TIMEOUT)
         give_up(call, err);
     else
@@ -366,10 +372,8 @@ void pq_call_drop(pq_call *call)
 {
     if (call == NULL)
         return;
-    if (call->op != NULL && call->state == CALL_STARTING && call->retry_argument >= 0) {
-        call->unanswered++;
-        call->unanswered_at = pq_now();
-    }
+    if (call->op != NULL && call->state == CALL_STARTING)
+        start_unanswered(call);
     tell_unanswered(call, NULL);
     if (!pq_call_may_have_run(call) || (call->pid == 0 && call->op == NULL)) {
         call_free(call);

@@ -64,6 +64,14 @@ int pq_quote_shell(pq_buf *out, const char *text, pq_error *err)
     return pq_buf_add_byte(out, '\'', err);
 }
 
+int pq_quote_variable(pq_buf *out, const char *name, const char *value, pq_error *err)
+{
+    if (pq_buf_printf(out, err, "%s=", name) < 0 ||
+        (value != NULL && pq_quote_shell(out, value, err) < 0))
+        return -1;
+    return pq_buf_add_byte(out, '\n', err);
+}
+
 bool pq_quote_is_assignment(const char *text)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";

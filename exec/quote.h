@@ -22,5 +22,8 @@ size_t pq_quote_escaped_length(const void *bytes, size_t length);
 /* Appends `text` as one word of a POSIX shell, in single quotes unless it needs none. */
 int pq_quote_shell(pq_buf *out, const char *text, pq_error *err);
 
+/* Appends a line that sets a variable of a POSIX shell; `value` NULL is as good as empty. */
+int pq_quote_variable(pq_buf *out, const char *name, const char *value, pq_error *err);
+
 /* True for a name that `export` takes: [A-Za-z_][A-Za-z0-9_]*, before an '='. */
 bool pq_quote_is_assignment(const char *text);

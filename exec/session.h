@@ -37,9 +37,9 @@ typedef void (*pq_session_closed_fn)(void *context, const pq_error *err);
 
 /* Removes what the session left in the guest, if anything; all jobs and transfers have ended. Where
  * a launcher may still come late (limits->late_call) the claims of the commands stay that long, so
- * that none runs again; the guest removes them then by itself. `done` runs from the loop. The
- * session can be used again afterwards. Errors: REMOTE_TMP when something stayed, or those of a
- * call. */
+ * that none runs again; the guest removes them then by itself, so the session is not to be used
+ * again. `done` runs from the loop. Errors: REMOTE_TMP when something stayed, or those of a call.
+ */
 void pq_session_close(pq_session *session, pq_session_closed_fn done, void *context);
 
 /* Drops what is in flight without asking the guest. */

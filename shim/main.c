@@ -20,28 +20,13 @@ static int (*const functions[PQ_COMMAND_COUNT])(pq_run *run) = {
     [PQ_COMMAND_SERVE] = pq_run_serve, [PQ_COMMAND_CONTROL] = pq_run_control,
 };
 
-static int fail(const pq_error *err)
-{
-    pq_log_error(err, NULL);
-    return pq_code_exit_status(err->code);
-}
-
 /* ---- texts on stdout ---- */
-
-/* Writes `text` if `result`, that of making it, is 0; frees it. */
-static int print(pq_buf *text, int result, pq_error *err)
-{
-    if (result == 0)
-        result = pq_write_all(STDOUT_FILENO, text->data, text->length, err);
-    pq_buf_done(text);
-    return result < 0 ? fail(err) : 0;
-}
 
 static int print_version(pq_error *err)
 {
     pq_buf text = {0};
     int result = pq_buf_printf(&text, err, "%s %s\n", pq_run_program.name, PQ_VERSION);
-    return print(&text, result, err);
+    return pq_run_print(&text, result, err);
 }
 
 /* `command` NULL: for the whole program. */
@@ -50,7 +35,7 @@ static int print_help(const pq_command *command, pq_error *err)
     pq_buf text = {0};
     int result = command != NULL ? pq_help_command(&pq_run_program, command, &text, err)
                                  : pq_help_program(&pq_run_program, &text, err);
-    return print(&text, result, err);
+    return pq_run_print(&text, result, err);
 }
 
 /* The VM that a command line names, or NULL; one that is wrong is not this option's business. */
@@ -80,8 +65,8 @@ static int print_config(const pq_run *run, const pq_command *command, pq_error *
     const char *selected, *vm = named_vm(run, command);
     bool has_vm = vm != NULL || pq_config_is_set(run->config, PQ_OPT_VMID);
     if (has_vm && pq_config_select_vm(run->config, vm, &selected, err) < 0)
-        return fail(err);
-    return print(&text, pq_config_print(run->config, &text, err), err);
+        return pq_run_fail(err);
+    return pq_run_print(&text, pq_config_print(run->config, &text, err), err);
 }
 
 /* ---- the command ---- */
@@ -144,18 +129,8 @@ static int help_command(const pq_run *run, pq_error *err)
     const char *name;
     if (pq_operands_vm(&run->operands, &name, err) < 0 ||
         (name != NULL && find_command(name, &command, err) < 0))
-        return fail(err);
+        return pq_run_fail(err);
     return print_help(command, err);
-}
-
-static int load(pq_run *run, pq_error *err)
-{
-    run->quiet = pq_config_bool(run->config, PQ_OPT_QUIET);
-    pq_log_set_level(pq_run_log_level(run->config));
-    if (pq_config_load(run->config, NULL, pq_config_getenv, NULL, err) < 0)
-        return -1;
-    const char *trace = pq_config_text(run->config, PQ_OPT_TRACE);
-    return trace != NULL ? pq_trace_open(trace, err) : 0;
 }
 
 static int run_command(pq_run *run, const pq_command *command)
@@ -176,21 +151,21 @@ static int run(pq_run *run, int argc, char **argv)
     const pq_command *command;
     pq_error err;
     if (read_arguments(run, argc, argv, &command, &err) < 0)
-        return fail(&err);
+        return pq_run_fail(&err);
     if (pq_config_bool(run->config, PQ_OPT_VERSION))
         return print_version(&err);
     if (pq_config_bool(run->config, PQ_OPT_HELP))
         return print_help(command, &err);
     if (command == &pq_commands[PQ_COMMAND_HELP])
         return help_command(run, &err);
-    if (load(run, &err) < 0)
-        return fail(&err);
+    if (pq_run_load(run, &err) < 0)
+        return pq_run_fail(&err);
     if (pq_config_bool(run->config, PQ_OPT_PRINT_CONFIG))
         return print_config(run, command, &err);
     if (command != NULL)
         return run_command(run, command);
     pq_fail(&err, PQ_E_USAGE, "no command was given");
-    return fail(&err);
+    return pq_run_fail(&err);
 }
 
 int main(int argc, char **argv)
@@ -202,7 +177,7 @@ int main(int argc, char **argv)
     pq_log_set_program(pq_run_program.name);
     this_run.config = pq_config_new(pq_own_options, PQ_OWN_OPTION_COUNT, &err);
     if (this_run.config == NULL)
-        return fail(&err);
+        return pq_run_fail(&err);
     int status = run(&this_run, argc, argv);
     pq_config_free(this_run.config);
     pq_trace_close();

@@ -21,6 +21,17 @@ typedef struct pq_run {
 /* What --quiet and --verbose ask for. */
 pq_log_level pq_run_log_level(const pq_config *config);
 
+/* The command line was read: reads the environment and the files, sets the log's level and opens
+ * the trace. Fails with what pq_config_load() does, IO. */
+int pq_run_load(pq_run *run, pq_error *err);
+
+/* Logs an error that ends the program; returns its exit status. */
+int pq_run_fail(const pq_error *err);
+
+/* Writes `text` to stdout if `result`, that of making it, is 0; frees it. Returns the exit status.
+ */
+int pq_run_print(pq_buf *text, int result, pq_error *err);
+
 int pq_run_control(pq_run *run);
 int pq_run_exec(pq_run *run);
 int pq_run_put(pq_run *run);

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,30 @@ def screen(rsh: Rsh, tmp_path: Path, clean: None) -> Iterator[Screen]:
 def prompted(session: Line) -> Line:
     session.until(PROMPT)
     return session
+
+
+@contextmanager
+def server_away(lab: Lab) -> Iterator[None]:
+    """Nobody takes a connection meanwhile."""
+    lab.close_api()
+    try:
+        yield
+    finally:
+        lab.open_api()
+
+
+def pid_of_shell(session: Line) -> int:
+    session.type(b"echo $$\r")
+    session.until(b"\r\n")
+    return int(re.findall(rb"(\d+)\r\n", session.until(PROMPT))[0])
+
+
+def until_gone(lab: Lab, pid: int) -> None:
+    until(lambda: lab.guest(100).run(["kill", "-0", str(pid)]).exit_code != 0, "the guest's shell is gone")
+
+
+def until_clean(lab: Lab) -> None:
+    until(lambda: not lab.guest(100).run(["sh", "-c", "ls -d /tmp/.pve-qga-run*"]).stdout, "the guest is clean")
 
 
 # ---- what the session is ----
@@ -235,6 +260,9 @@ def test_suspended(screen: Screen) -> None:
     screen.until("40 90")
     screen.type("exit", "Enter")
     screen.until("closed")
+    # The guest is cleaned up behind that; the shell here goes on when it is.
+    screen.type("echo over $((40 + 2))", "Enter")
+    screen.until("over 42")
 
 
 # ---- size, programs of the whole screen ----
@@ -285,24 +313,19 @@ def test_programs_of_the_whole_screen(screen: Screen, there: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_ended_by_a_signal(line: Open, lab: Lab, number: signal.Signals) -> None:
     session = prompted(line(100))
-    session.type(b"echo $$\r")
-    session.until(b"\r\n")
-    shell = int(re.findall(rb"(\d+)\r\n", session.until(PROMPT))[0])
+    shell = pid_of_shell(session)
     session.process.send_signal(number)
     assert session.end() == 128 + number
-    until(lambda: lab.guest(100).run(["kill", "-0", str(shell)]).exit_code != 0, "the guest's shell is gone")
+    until_gone(lab, shell)
 
 
 def test_server_that_goes_away_for_a_while(line: Open, lab: Lab) -> None:
     """Nothing typed meanwhile is lost."""
     session = prompted(line(100))
-    lab.close_api()
-    try:
+    with server_away(lab):
         session.type(b"echo still $((40 + 2))\r")
         session.until(b"trying again")
         session.resize(40, 80)
-    finally:
-        lab.open_api()
     session.until(b"still 42\r\n")
     prompted(session).type(b"stty size; exit 6\r")
     session.until(b"40 80")
@@ -311,38 +334,29 @@ def test_server_that_goes_away_for_a_while(line: Open, lab: Lab) -> None:
 
 def test_server_that_stays_away(line: Open, lab: Lab) -> None:
     session = prompted(line("--abandon-after=12", "--connect-timeout=5", 100))
-    lab.close_api()
-    try:
+    with server_away(lab):
         session.type(b"echo lost\r")
         session.until(b"trying again")
         session.resize(40, 80)
         session.until(b"Connection to 100 closed.", 60)
         session.until(b"Failed to connect")
         assert session.end() == 255
-    finally:
-        lab.open_api()
-    until(lambda: not lab.guest(100).run(["sh", "-c", "ls -d /tmp/.pve-qga-run*"]).stdout, "the guest is clean", 30)
+    until_clean(lab)
 
 
 def test_left_while_the_server_is_away(line: Open, lab: Lab) -> None:
     session = prompted(line("--abandon-after=10", 100))
-    lab.close_api()
-    try:
+    with server_away(lab):
         session.type(b"\r~.")
         session.until(b"Connection to 100 closed.")
         assert session.end(10) == 255
-    finally:
-        lab.open_api()
-    until(lambda: not lab.guest(100).run(["sh", "-c", "ls -d /tmp/.pve-qga-run*"]).stdout, "the guest is clean", 30)
+    until_clean(lab)
 
 
 def test_outage_that_the_guest_waits_for(line: Open, lab: Lab) -> None:
     session = prompted(line("--abandon-after=20", 100))
-    lab.close_api()
-    try:
+    with server_away(lab):
         time.sleep(5.5)  # at least ten seconds after the last turn, which came up to four before
-    finally:
-        lab.open_api()
     session.type(b"echo still $((40 + 2))\r")
     session.until(b"still 42\r\n")
     prompted(session).type(b"exit\r")
@@ -351,12 +365,10 @@ def test_outage_that_the_guest_waits_for(line: Open, lab: Lab) -> None:
 
 def test_client_that_is_killed(line: Open, lab: Lab) -> None:
     session = prompted(line("--abandon-after=10", 100))
-    session.type(b"echo $$\r")
-    session.until(b"\r\n")
-    shell = int(re.findall(rb"(\d+)\r\n", session.until(PROMPT))[0])
+    shell = pid_of_shell(session)
     session.process.kill()
-    until(lambda: lab.guest(100).run(["kill", "-0", str(shell)]).exit_code != 0, "the guest's shell is gone", 30)
-    until(lambda: not lab.guest(100).run(["sh", "-c", "ls -d /tmp/.pve-qga-run*"]).stdout, "the guest is clean", 30)
+    until_gone(lab, shell)
+    until_clean(lab)
 
 
 # ---- without terminals ----

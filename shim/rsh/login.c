@@ -19,21 +19,13 @@ static int check_user(const char *user, pq_error *err)
     return pq_fail(err, PQ_E_USAGE, "'%s' cannot be the name of a user", shown);
 }
 
-static int add_variable(pq_buf *line, const char *name, const char *value, pq_error *err)
-{
-    if (pq_buf_printf(line, err, "%s=", name) < 0 ||
-        (value != NULL && pq_quote_shell(line, value, err) < 0))
-        return -1;
-    return pq_buf_add_byte(line, '\n', err);
-}
-
 static int add_script(const pq_rsh_login *login, pq_buf *line, pq_error *err)
 {
     static const char *const kinds[] = {"command", "shell", "sftp"};
-    if (add_variable(line, "user", login->user, err) < 0 ||
-        add_variable(line, "kind", kinds[login->kind], err) < 0 ||
-        add_variable(line, "command", login->command, err) < 0 ||
-        add_variable(line, "shell", login->shell, err) < 0)
+    if (pq_quote_variable(line, "user", login->user, err) < 0 ||
+        pq_quote_variable(line, "kind", kinds[login->kind], err) < 0 ||
+        pq_quote_variable(line, "command", login->command, err) < 0 ||
+        pq_quote_variable(line, "shell", login->shell, err) < 0)
         return -1;
     return pq_buf_add_text(line, pq_script_login, err);
 }

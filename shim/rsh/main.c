@@ -32,25 +32,15 @@ static const char help[] =
     "Host and login come from the environment and the configuration file: see pve-qga-run(1).\n"
     "More in " PROGRAM "(1).\n";
 
-static int fail(const pq_error *err)
-{
-    pq_log_error(err, NULL);
-    return pq_code_exit_status(err->code);
-}
-
 static int print(int fd, const char *text, pq_error *err)
 {
-    return pq_write_all(fd, text, strlen(text), err) < 0 ? fail(err) : 0;
+    return pq_write_all(fd, text, strlen(text), err) < 0 ? pq_run_fail(err) : 0;
 }
 
 static int print_listing(const pq_rsh_options *options, pq_error *err)
 {
     pq_buf text = {0};
-    int status = pq_rsh_options_list(options, &text, err) < 0
-                     ? fail(err)
-                     : print(STDOUT_FILENO, text.data, err);
-    pq_buf_done(&text);
-    return status;
+    return pq_run_print(&text, pq_rsh_options_list(options, &text, err), err);
 }
 
 /* There is no shared connection, so it is not running, and to end it is easy. */
@@ -62,7 +52,7 @@ static int answer_control(const pq_rsh_options *options, pq_error *err)
         pq_fail(err, PQ_E_UNSUPPORTED, "no shared connection is running");
     else
         pq_fail(err, PQ_E_UNSUPPORTED, "-O: a shared connection cannot be had");
-    return fail(err);
+    return pq_run_fail(err);
 }
 
 /* ---- the session ---- */
@@ -73,12 +63,7 @@ static int load(pq_run *run, const pq_rsh_options *options, pq_error *err)
     pq_operands none;
     if (pq_config_parse_args(run->config, options->own_count, options->own, 0, 0, &none, err) < 0)
         return -1;
-    run->quiet = pq_config_bool(run->config, PQ_OPT_QUIET);
-    pq_log_set_level(pq_run_log_level(run->config));
-    if (pq_config_load(run->config, NULL, pq_config_getenv, NULL, err) < 0)
-        return -1;
-    const char *trace = pq_config_text(run->config, PQ_OPT_TRACE);
-    return trace != NULL ? pq_trace_open(trace, err) : 0;
+    return pq_run_load(run, err);
 }
 
 static int run_session(pq_run *run, const pq_rsh_options *options)
@@ -104,7 +89,7 @@ static int act(pq_run *run, const pq_rsh_options *options, pq_error *err)
     case PQ_RSH_RUN:
         break;
     }
-    return load(run, options, err) < 0 ? fail(err) : run_session(run, options);
+    return load(run, options, err) < 0 ? pq_run_fail(err) : run_session(run, options);
 }
 
 int main(int argc, char **argv)
@@ -117,10 +102,10 @@ int main(int argc, char **argv)
     pq_log_set_program(PROGRAM);
     run.config = pq_config_new(pq_own_options, PQ_OWN_OPTION_COUNT, &err);
     if (run.config == NULL)
-        return fail(&err);
+        return pq_run_fail(&err);
     size_t count = argc > 0 ? (size_t)argc - 1 : 0;
     int status = pq_rsh_options_parse(&options, count, argv + 1, &err) < 0
-                     ? fail(&err)
+                     ? pq_run_fail(&err)
                      : act(&run, &options, &err);
     pq_rsh_options_done(&options);
     pq_config_free(run.config);

@@ -201,31 +201,37 @@ static char *without_port(char *rest)
     return rest;
 }
 
+int pq_rsh_options_take_user(pq_rsh_options *options, char **text, pq_error *err)
+{
+    char *at = strrchr(*text, '@');
+    if (at == NULL)
+        return 0;
+    if (at == *text)
+        return pq_fail(err, PQ_E_USAGE, "no user in front of the @");
+    *at = '\0';
+    if (options->user == NULL)
+        options->user = *text;
+    *text = at + 1;
+    return 0;
+}
+
 static int take_host(pq_rsh_options *options, char *text, pq_error *err)
 {
     if (strncasecmp(text, "ssh://", 6) == 0)
         text = without_port(text + 6);
-    char *at = strrchr(text, '@');
-    if (at == text)
-        return pq_fail(err, PQ_E_USAGE, "no user in front of the @");
-    if (at != NULL) {
-        *at = '\0';
-        if (options->user == NULL)
-            options->user = text;
-        text = at + 1;
-    }
+    if (pq_rsh_options_take_user(options, &text, err) < 0)
+        return -1;
     options->host = without_brackets(text);
     return options->host[0] != '\0' ? 0 : pq_fail(err, PQ_E_USAGE, "no VM was named");
 }
 
 /* ---- all of it ---- */
 
-static int join_command(reader *r, pq_error *err)
+int pq_rsh_options_join(pq_rsh_options *options, size_t count, char *const *words, pq_error *err)
 {
-    pq_buf *command = &r->options->command;
-    for (bool first = true; r->at < r->argc; r->at++, first = false) {
-        if ((!first && pq_buf_add_byte(command, ' ', err) < 0) ||
-            pq_buf_add_text(command, r->argv[r->at], err) < 0)
+    for (size_t i = 0; i < count; i++) {
+        if ((i > 0 && pq_buf_add_byte(&options->command, ' ', err) < 0) ||
+            pq_buf_add_text(&options->command, words[i], err) < 0)
             return -1;
     }
     return 0;
@@ -288,7 +294,9 @@ int pq_rsh_options_parse(pq_rsh_options *ret, size_t argc, char **argv, pq_error
     } else if (ret->action != PQ_RSH_HELP && ret->action != PQ_RSH_VERSION) {
         return pq_fail(err, PQ_E_USAGE, "no VM was named");
     }
-    return join_command(&r, err) < 0 || finish(ret, err) < 0 ? -1 : add_own(ret, err);
+    if (pq_rsh_options_join(ret, argc - r.at, argv + r.at, err) < 0 || finish(ret, err) < 0)
+        return -1;
+    return add_own(ret, err);
 }
 
 int pq_rsh_options_list(const pq_rsh_options *options, pq_buf *out, pq_error *err)

@@ -68,6 +68,12 @@ typedef struct pq_rsh_options {
 int pq_rsh_options_parse(pq_rsh_options *ret, size_t argc, char **argv, pq_error *err);
 void pq_rsh_options_done(pq_rsh_options *options);
 
+/* "[USER@]HOST": takes the user, unless there is one, and moves *text to what is behind it. */
+int pq_rsh_options_take_user(pq_rsh_options *options, char **text, pq_error *err);
+
+/* Joins the command's words. */
+int pq_rsh_options_join(pq_rsh_options *options, size_t count, char *const *words, pq_error *err);
+
 /* What -o takes, with the value of one key: "Key=Value", "Key Value", "Key = Value". */
 int pq_rsh_options_take_key(pq_rsh_options *options, char *text, pq_error *err);
 

@@ -37,13 +37,6 @@ bool pq_terminal_is_wanted(const pq_rsh_options *options)
 
 /* ---- the guest's terminal ---- */
 
-static int add_variable(pq_buf *line, const char *name, const char *value, pq_error *err)
-{
-    if (pq_buf_printf(line, err, "%s=", name) < 0 || pq_quote_shell(line, value, err) < 0)
-        return -1;
-    return pq_buf_add_byte(line, '\n', err);
-}
-
 int pq_terminal_wrap(pq_terminal *terminal, pq_buf *line, pq_error *err)
 {
     pq_buf wrapped = {0}, settings = {0};
@@ -51,9 +44,9 @@ int pq_terminal_wrap(pq_terminal *terminal, pq_buf *line, pq_error *err)
     if (failed == 0 && pq_raw_size(STDIN_FILENO, &terminal->rows, &terminal->columns))
         failed =
             pq_buf_printf(&settings, err, " rows %u cols %u", terminal->rows, terminal->columns);
-    if (failed == 0 && add_variable(&wrapped, "line", line->data, err) == 0 &&
-        add_variable(&wrapped, "settings", settings.data, err) == 0 &&
-        add_variable(&wrapped, "relay", pq_script_pty_relay, err) == 0)
+    if (failed == 0 && pq_quote_variable(&wrapped, "line", line->data, err) == 0 &&
+        pq_quote_variable(&wrapped, "settings", settings.data, err) == 0 &&
+        pq_quote_variable(&wrapped, "relay", pq_script_pty_relay, err) == 0)
         failed = pq_buf_add_text(&wrapped, pq_script_pty, err);
     else
         failed = -1;

@@ -34,7 +34,6 @@ typedef struct pq_terminal {
 
     /* private */
     pq_session *session;
-    pq_loop *loop;
     pq_terminal_events events;
     void *context;
     pq_raw raw;

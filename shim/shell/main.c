@@ -18,20 +18,6 @@
 static char lang[] = "LANG", categories[] = "LC_*", colours[] = "COLORTERM";
 static char *sent_variables[] = {lang, categories, colours};
 
-static int fail(const pq_error *err)
-{
-    pq_log_error(err, NULL);
-    return pq_code_exit_status(err->code);
-}
-
-static int print(pq_buf *text, int result, pq_error *err)
-{
-    if (result == 0)
-        result = pq_write_all(STDOUT_FILENO, text->data, text->length, err);
-    pq_buf_done(text);
-    return result < 0 ? fail(err) : 0;
-}
-
 /* ---- what is wanted ---- */
 
 static int take_vm(pq_rsh_options *wanted, const pq_config *config, pq_operands *operands,
@@ -41,15 +27,9 @@ static int take_vm(pq_rsh_options *wanted, const pq_config *config, pq_operands 
     if (operands->count == 0)
         return pq_config_is_set(config, PQ_OPT_VMID) ? 0
                                                      : pq_fail(err, PQ_E_USAGE, "no VM was named");
-    char *text = operands->items[0], *at = strrchr(text, '@');
-    if (at == text)
-        return pq_fail(err, PQ_E_USAGE, "no user in front of the @");
-    if (at != NULL) {
-        *at = '\0';
-        if (wanted->user == NULL)
-            wanted->user = text;
-        text = at + 1;
-    }
+    char *text = operands->items[0];
+    if (pq_rsh_options_take_user(wanted, &text, err) < 0)
+        return -1;
     wanted->vm = wanted->host = text;
     return text[0] != '\0' ? 0 : pq_fail(err, PQ_E_USAGE, "no VM was named");
 }
@@ -63,36 +43,23 @@ static int take_operands(pq_rsh_options *wanted, const pq_config *config, pq_ope
                        "--escape-char: '%s' is not a character, ^ and a letter, or none", escape);
     if (take_vm(wanted, config, operands, err) < 0)
         return -1;
-    for (size_t i = 1; i < operands->count; i++) {
-        if ((i > 1 && pq_buf_add_byte(&wanted->command, ' ', err) < 0) ||
-            pq_buf_add_text(&wanted->command, operands->items[i], err) < 0)
-            return -1;
-    }
-    return 0;
+    return operands->count > 0
+               ? pq_rsh_options_join(wanted, operands->count - 1, operands->items + 1, err)
+               : 0;
 }
 
 /* ---- the session ---- */
-
-static int load(pq_run *run, pq_error *err)
-{
-    run->quiet = pq_config_bool(run->config, PQ_OPT_QUIET);
-    pq_log_set_level(pq_run_log_level(run->config));
-    if (pq_config_load(run->config, NULL, pq_config_getenv, NULL, err) < 0)
-        return -1;
-    const char *trace = pq_config_text(run->config, PQ_OPT_TRACE);
-    return trace != NULL ? pq_trace_open(trace, err) : 0;
-}
 
 static int run_session(pq_run *run, pq_rsh_options *wanted, pq_error *err)
 {
     pq_buf text = {0};
     const char *selected;
-    if (load(run, err) < 0 || take_operands(wanted, run->config, &run->operands, err) < 0)
-        return fail(err);
+    if (pq_run_load(run, err) < 0 || take_operands(wanted, run->config, &run->operands, err) < 0)
+        return pq_run_fail(err);
     if (pq_config_bool(run->config, PQ_OPT_PRINT_CONFIG)) {
         if (pq_config_select_vm(run->config, wanted->vm, &selected, err) < 0)
-            return fail(err);
-        return print(&text, pq_config_print(run->config, &text, err), err);
+            return pq_run_fail(err);
+        return pq_run_print(&text, pq_config_print(run->config, &text, err), err);
     }
     pq_trace("run", PQ_TEXT("command", "shell"), PQ_TEXT("version", PQ_VERSION));
     int status = pq_rsh_relay(run, wanted);
@@ -108,12 +75,12 @@ static int act(pq_run *run, int argc, char **argv, pq_error *err)
                              .send_env_count = sizeof sent_variables / sizeof sent_variables[0]};
     if (pq_config_parse_args(run->config, argc > 0 ? (size_t)argc - 1 : 0, argv + 1, 0, 1,
                              &run->operands, err) < 0)
-        return fail(err);
+        return pq_run_fail(err);
     if (pq_config_bool(run->config, PQ_OPT_VERSION))
-        return print(&text, pq_buf_printf(&text, err, "%s %s\n", pq_shell_program.name, PQ_VERSION),
-                     err);
+        return pq_run_print(
+            &text, pq_buf_printf(&text, err, "%s %s\n", pq_shell_program.name, PQ_VERSION), err);
     if (pq_config_bool(run->config, PQ_OPT_HELP))
-        return print(&text, pq_help_program(&pq_shell_program, &text, err), err);
+        return pq_run_print(&text, pq_help_program(&pq_shell_program, &text, err), err);
     int status = run_session(run, &wanted, err);
     pq_buf_done(&wanted.command);
     return status;
@@ -128,7 +95,7 @@ int main(int argc, char **argv)
     pq_log_set_program(pq_shell_program.name);
     run.config = pq_config_new(pq_shell_program.rows, pq_shell_program.row_count, &err);
     if (run.config == NULL)
-        return fail(&err);
+        return pq_run_fail(&err);
     int status = act(&run, argc, argv, &err);
     pq_config_free(run.config);
     pq_trace_close();
