@@ -4,6 +4,7 @@
 
 const char *const pq_guest_common = pq_script_common;
 const char *const pq_guest_launch = pq_script_launch;
+const char *const pq_guest_text = pq_script_text;
 const char *const pq_guest_job = pq_script_job;
 const char *const pq_guest_stream_common = pq_script_stream_common;
 const char *const pq_guest_stream = pq_script_stream;
@@ -28,18 +29,19 @@ static int begin(pq_script *script, const char *const parts[], pq_error *err)
 
 int pq_job_script_begin(pq_script *script, pq_error *err)
 {
-    const char *const parts[] = {pq_guest_launch, pq_guest_job, NULL};
+    const char *const parts[] = {pq_guest_launch, pq_guest_text, pq_guest_job, NULL};
     return begin(script, parts, err);
 }
 
 int pq_duplex_launcher_begin(pq_script *script, pq_error *err)
 {
-    const char *const parts[] = {pq_guest_launch, pq_guest_stream_common, pq_guest_stream, NULL};
+    const char *const parts[] = {pq_guest_launch, pq_guest_text, pq_guest_stream_common,
+                                 pq_guest_stream, NULL};
     return begin(script, parts, err);
 }
 
 int pq_duplex_turn_begin(pq_script *script, pq_error *err)
 {
-    const char *const parts[] = {pq_guest_stream_common, pq_guest_pump, NULL};
+    const char *const parts[] = {pq_guest_text, pq_guest_stream_common, pq_guest_pump, NULL};
     return begin(script, parts, err);
 }

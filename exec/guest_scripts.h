@@ -7,6 +7,7 @@
 
 extern const char *const pq_guest_common;
 extern const char *const pq_guest_launch;
+extern const char *const pq_guest_text;
 extern const char *const pq_guest_job;
 extern const char *const pq_guest_stream_common;
 extern const char *const pq_guest_stream;

@@ -11,9 +11,6 @@
 #          p, P, b: stdin bytes. Values of c, x, w, e, p, P are printf %b escaped.
 S=$1 N=$2 F=$1/$2 retry=$3 flags=$4 acked=$5 limit=$6
 shift 6
-SMALL=2048 # Reading a byte takes a system call; this many take about as long as dd.
-newline='
-'
 
 # Hands back up to $limit bytes of file $1 on descriptor $2; $3 is where the command wrote it. Sets
 # $bytes to its size, or - when that was all of it. dd says nothing when nobody reads, as after a
@@ -29,29 +26,12 @@ hand_back() {
     esac
 }
 
-# Without a process. False, and nothing is written, where a shell cannot hold the text: it loses NULs,
-# so that there are fewer bytes than were read. False as well when nobody reads.
+# Without a process. False, and nothing is written, where a shell cannot hold the text. False as well when
+# nobody reads.
 hand_back_small() {
     text=
-    exec 8<"$1"
-    while IFS= read -r line <&8; do
-        text=$text$line$newline
-        [ ${#text} -le $SMALL ] || return
-    done
-    text=$text$line
-    position 8
-    [ "${at:-0}" = ${#text} ] && [ "$at" -le "$limit" ] || return
-    trap '' PIPE
-    printf %s "$text" >&"$2"
-    written=$?
-    trap - PIPE
-    return $written
-}
-
-# Sets $at to the offset of descriptor $1, or to nothing where /proc does not tell.
-position() {
-    at=
-    read -r ignored at <"/proc/self/fdinfo/$1"
+    take_text "$1" && [ "${at:-0}" = ${#text} ] && [ "$at" -le "$limit" ] || return
+    hand_back_text "$2"
 }
 
 exec 3<&0 5>&1 </dev/null

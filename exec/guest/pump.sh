@@ -13,6 +13,7 @@
 # segment that grows, full=1 if output was lost.
 S=$1 N=$2 F=$1/$2 turn=$3 waits=$4 out=$5 err=$6 limit=$7 piece=$8
 shift 8
+LC_ALL=C
 
 # A short piece needs no process on its way to the command.
 take_piece() {

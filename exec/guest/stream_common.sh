@@ -1,4 +1,4 @@
-# What stream.sh and pump.sh share; put between common.sh and their texts.
+# What stream.sh and pump.sh share; put between text.sh and their texts.
 #
 # A stream is a job (see common.sh) whose outputs are not kept whole. Besides a job's files it has
 #   N.O N.E   FIFOs: the command's stdout and stderr
@@ -64,17 +64,28 @@ segments() {
     sizes=$*
 }
 
+# Hands back $files, of $bytes bytes, on descriptor $1. False, and nothing is written, where that takes a
+# process.
+hand_over_small() {
+    [ "$bytes" -le $SMALL ] || return
+    text=
+    for file in $files; do
+        take_text "$file"
+    done
+    [ ${#text} = "$bytes" ] && hand_back_text "$1"
+}
+
 # Hands back as many of stream $1's segments just listed as fit into $3 bytes, on descriptor $2, and
 # sets $listing to "FIRST/ENDED/INLINE/SIZE/SIZE...". Expects to be in $S.
 hand_over() {
-    files= inline=0 room=$3 number=$first
+    files= inline=0 bytes=0 number=$first
     for size in $sizes; do
-        [ "$size" -le "$room" ] || break
-        room=$((room - size)) files="$files $N.$1.$number"
+        [ $((bytes + size)) -le "$3" ] || break
+        bytes=$((bytes + size)) files="$files $N.$1.$number"
         number=$((number + 1)) inline=$((inline + 1))
     done
     # shellcheck disable=SC2086 # a list of words
-    [ -z "$files" ] || cat $files >&"$2"
+    [ -z "$files" ] || hand_over_small "$2" || cat $files >&"$2"
     listing=$first/$ended/$inline
     for size in $sizes; do
         listing=$listing/$size

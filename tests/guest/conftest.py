@@ -32,6 +32,8 @@ def script_text(name):
     parts = ["exec/guest/common.sh"]
     if name in LAUNCHERS:
         parts.append("exec/guest/launch.sh")
+    if name in LAUNCHERS or name in STREAM_SCRIPTS:
+        parts.append("exec/guest/text.sh")
     if name in STREAM_SCRIPTS:
         parts.append("exec/guest/stream_common.sh")
     tree = name.startswith("tree_")
