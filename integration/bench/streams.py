@@ -3,7 +3,8 @@
 
     integration/bench/streams.py [--runs N] [--guest socket|busybox|debian] [--only WORD,...] [--mebibytes N]
 
-    keys    a key's way to the guest's terminal and back, next to a bare exec with its exec-status; calls of an idle session
+    keys    a key's way to the guest's terminal and back, next to a bare exec with its exec-status, each after a pause like
+            a person's, so that neither meets the other's calls; calls of an idle session
     tar     the same bytes by a stream of tar and by put and fetch
     rsync   a tree of 2,000 files: there, again without a change, back
     large   1 GiB (--mebibytes) each way: exact, our memory, the guest's disk
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -79,12 +81,13 @@ def keys(bench: Bench) -> None:
     line = Line([str(bench.bin / "pve-qga-shell"), str(VMID)], bench.environment)
     line.until(b"# ", 60)
     for number in range(10 * bench.runs + 1):
-        time.sleep(0.5)
+        time.sleep(random.uniform(0.5, 1.5))
         key = b"abcdefgh"[number % 8 :][:1]
         begin = time.perf_counter()
         line.type(key)
         line.until(key)
         echoes.append(time.perf_counter() - begin)
+        time.sleep(random.uniform(0.5, 1.5))
         pairs.append(ceiling.replay(VMID, pair, Mode(1, False)))
     echo, bare = statistics.median(echoes[1:]), statistics.median(pairs[1:])
     print(f"key: {time_text(echo)}; bare exec + exec-status: {time_text(bare)}; ratio {echo / bare:.2f} (at most 1.5)")
