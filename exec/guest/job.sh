@@ -30,8 +30,14 @@ hand_back() {
 # nobody reads.
 hand_back_small() {
     text=
-    take_text "$1" && [ "${at:-0}" = ${#text} ] && [ "$at" -le "$limit" ] || return
-    hand_back_text "$2"
+    { take_text && position 8; } 8<"$1" || return
+    [ "${at:-0}" = ${#text} ] && [ "$at" -le "$limit" ] && hand_back_text "$2"
+}
+
+# Sets $at to the offset of descriptor $1, or to nothing where /proc does not tell.
+position() {
+    at=
+    read -r ignored at <"/proc/self/fdinfo/$1"
 }
 
 exec 3<&0 5>&1 </dev/null

@@ -70,7 +70,7 @@ hand_over_small() {
     [ "$bytes" -le $SMALL ] || return
     text=
     for file in $files; do
-        take_text "$file"
+        take_text 8<"$file" || return
     done
     [ ${#text} = "$bytes" ] && hand_back_text "$1"
 }

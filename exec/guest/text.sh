@@ -3,17 +3,14 @@ SMALL=2048 # Reading a byte takes a system call; this many take about as long as
 newline='
 '
 
-# Adds what file $1 holds to $text, and sets $at to how much that is, or to nothing where /proc does not
-# tell. False if the text becomes larger than $SMALL. A shell loses NULs, so the text may be too short.
+# Adds what descriptor 8 has to $text. False if that becomes larger than $SMALL. A shell loses NULs, so the
+# text may be too short.
 take_text() {
-    {
-        while IFS= read -r line <&8; do
-            text=$text$line$newline
-            [ ${#text} -le $SMALL ] || return
-        done
-        text=$text$line
-        position 8
-    } 8<"$1"
+    while IFS= read -r line <&8; do
+        text=$text$line$newline
+        [ ${#text} -le $SMALL ] || return
+    done
+    text=$text$line
 }
 
 # False when nobody reads descriptor $1.
@@ -23,10 +20,4 @@ hand_back_text() {
     written=$?
     trap - PIPE
     return $written
-}
-
-# Sets $at to the offset of descriptor $1.
-position() {
-    at=
-    read -r ignored at <"/proc/self/fdinfo/$1"
 }
